@@ -69,6 +69,9 @@ type GroupOffset struct {
 
 // Log is a partitioned log. All methods may be called from any goroutine.
 type Log interface {
+	// ID identifies the log for as long as its data lives. State that was built
+	// from another log is told by it.
+	ID() string
 	// CreateTopic creates a topic durably. An existing one of the same
 	// configuration is success; a differing one is a *TopicMismatchError.
 	CreateTopic(ctx context.Context, cfg TopicConfig) error

@@ -1,0 +1,171 @@
+package commitlogtest_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tidemill/tidemill/changelog/commitlog"
+	"github.com/tidemill/tidemill/changelog/commitlog/commitlogtest"
+	"github.com/tidemill/tidemill/changelog/commitlog/embedded"
+	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
+)
+
+// faults are what a control breaks in a good log. Each function may be nil.
+type faults struct {
+	identity func(id string) string
+	writer   func(w commitlog.Writer) commitlog.Writer
+	reader   func(r commitlog.Reader) commitlog.Reader
+}
+
+type faultyLog struct {
+	commitlog.Log
+	faults faults
+}
+
+func (l *faultyLog) OpenWriter(ctx context.Context, id string) (commitlog.Writer, error) {
+	if l.faults.identity != nil {
+		id = l.faults.identity(id)
+	}
+	w, err := l.Log.OpenWriter(ctx, id)
+	if err == nil && l.faults.writer != nil {
+		w = l.faults.writer(w)
+	}
+	return w, err
+}
+
+func (l *faultyLog) NewReader(o commitlog.ReaderOptions) (commitlog.Reader, error) {
+	r, err := l.Log.NewReader(o)
+	if err == nil && l.faults.reader != nil {
+		r = l.faults.reader(r)
+	}
+	return r, err
+}
+
+// losesCommits acknowledges every third commit without committing it.
+type losesCommits struct {
+	commitlog.Writer
+	n int
+}
+
+func (w *losesCommits) Commit(ctx context.Context) (map[commitlog.TopicPartition]commitlog.Range, error) {
+	if w.n++; w.n%3 == 0 {
+		return map[commitlog.TopicPartition]commitlog.Range{}, w.Abort()
+	}
+	return w.Writer.Commit(ctx)
+}
+
+// leaksAborted commits what is aborted.
+type leaksAborted struct{ commitlog.Writer }
+
+func (w *leaksAborted) Abort() error {
+	_, _ = w.Commit(context.Background())
+	return w.Writer.Abort()
+}
+
+// tearsTransactions commits after every append.
+type tearsTransactions struct{ commitlog.Writer }
+
+func (w *tearsTransactions) Append(tp commitlog.TopicPartition, b *recordbatch.Builder) error {
+	if err := w.Writer.Append(tp, b); err != nil {
+		return err
+	}
+	if _, err := w.Commit(context.Background()); err != nil {
+		return err
+	}
+	return w.Begin()
+}
+
+// lies about the offsets of exclusive appends.
+type liesAboutOffsets struct{ commitlog.Writer }
+
+func (w *liesAboutOffsets) AppendExclusive(tp commitlog.TopicPartition, b *recordbatch.Builder) (int64, error) {
+	base, err := w.Writer.AppendExclusive(tp, b)
+	return base + 1, err
+}
+
+// reusesBuffers hands out batches that the next Poll overwrites.
+type reusesBuffers struct {
+	commitlog.Reader
+	buffer []byte
+}
+
+func (r *reusesBuffers) Poll(ctx context.Context) ([]commitlog.Fetched, error) {
+	fetched, err := r.Reader.Poll(ctx)
+	clear(r.buffer)
+	r.buffer = r.buffer[:0]
+	for _, f := range fetched {
+		for i := range f.Batches {
+			start := len(r.buffer)
+			r.buffer = append(r.buffer, f.Batches[i].Raw...)
+			f.Batches[i].Raw = r.buffer[start:len(r.buffer):len(r.buffer)]
+		}
+	}
+	return fetched, err
+}
+
+func harness(f faults, loseOnReopen bool) commitlogtest.Harness {
+	disks := map[commitlog.Log]vfs.FS{}
+	open := func(fs vfs.FS) (commitlog.Log, error) {
+		l, err := embedded.Open(embedded.Options{FS: fs, Dir: "log"})
+		if err != nil {
+			return nil, err
+		}
+		faulty := &faultyLog{Log: l, faults: f}
+		disks[faulty] = fs
+		return faulty, nil
+	}
+	return commitlogtest.Harness{
+		Open: func() (commitlog.Log, error) { return open(vfs.NewMem()) },
+		Reopen: func(l commitlog.Log, _ bool) (commitlog.Log, error) {
+			fs := disks[l]
+			if err := l.Close(); err != nil {
+				return nil, err
+			}
+			if loseOnReopen {
+				fs = vfs.NewMem()
+			}
+			return open(fs)
+		},
+	}
+}
+
+// TestControls breaks a good log on purpose; the kit must say so.
+func TestControls(t *testing.T) {
+	var opened atomic.Int64
+	controls := map[string]struct {
+		harness commitlogtest.Harness
+		report  []string // cases that must fail
+	}{
+		"loses commits": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return &losesCommits{Writer: w} }}, false),
+			[]string{"append/order and ranges", "concurrency/writers", "durability/reopen"}},
+		"leaks aborted data": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return &leaksAborted{w} }}, false),
+			[]string{"transactions/abort", "concurrency/writers"}},
+		"does not fence": {harness(faults{identity: func(id string) string { return fmt.Sprint(id, opened.Add(1)) }}, false),
+			[]string{"fencing/zombie", "fencing/take-over aborts", "fencing/epochs grow"}},
+		"tears transactions": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return &tearsTransactions{w} }}, false),
+			[]string{"transactions/atomic", "transactions/invisible until commit", "transactions/abort"}},
+		"lies about offsets": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return &liesAboutOffsets{w} }}, false),
+			[]string{"exclusive/claimed offset is the real one", "exclusive/take-over"}},
+		"reuses buffers": {harness(faults{reader: func(r commitlog.Reader) commitlog.Reader { return &reusesBuffers{Reader: r} }}, false),
+			[]string{"reader/batches are immutable"}},
+		"forgets on reopening": {harness(faults{}, true), []string{"durability/reopen", "durability/crash"}},
+	}
+	for name, control := range controls {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range commitlogtest.Cases() {
+				if !slices.Contains(control.report, c.Name) {
+					continue
+				}
+				if err := commitlogtest.Check(control.harness, c); err == nil {
+					t.Errorf("a log that %s passes %q", name, c.Name)
+				}
+			}
+		})
+	}
+	t.Run("sound", func(t *testing.T) { commitlogtest.Run(t, harness(faults{}, false)) })
+}
