@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/changelog/commitlog"
+)
+
+// stepRecords bounds how many records a task processes before the next one's
+// turn, and before commits and punctuations are looked at.
+const stepRecords = 4096
+
+// Progress says what a turn has done.
+type Progress struct {
+	Records   int  // taken from the inputs
+	Pending   bool // tasks have work that needs no further input
+	Committed bool
+}
+
+// Turn does one round: poll, step every task, punctuate, commit if it is due. It
+// waits up to wait for input when there is nothing to do. After an error the
+// worker is finished: Close it.
+func (w *Worker) Turn(ctx context.Context, wait time.Duration) (Progress, error) {
+	p, err := w.turn(ctx, wait)
+	if err != nil {
+		w.failed = err
+	}
+	return p, err
+}
+
+func (w *Worker) turn(ctx context.Context, wait time.Duration) (p Progress, err error) {
+	if err := w.poll(ctx, wait); err != nil {
+		return p, err
+	}
+	now := w.cfg.Now()
+	for _, s := range w.slots {
+		taken, err := w.stepTask(s, now)
+		if err != nil {
+			return p, err
+		}
+		p.Records += taken
+		p.Pending = p.Pending || s.task.Pending()
+	}
+	if w.uncommittedSince.IsZero() && w.uncommitted() {
+		w.uncommittedSince = now
+	}
+	if w.commitDue(now) {
+		p.Committed = true
+		return p, w.Commit(ctx)
+	}
+	return p, nil
+}
+
+// poll fetches input and hands it to the tasks.
+func (w *Worker) poll(ctx context.Context, wait time.Duration) error {
+	wait = w.boundWait(wait)
+	polled, cancel := context.WithTimeout(ctx, max(wait, time.Nanosecond))
+	defer cancel()
+	if wait <= 0 {
+		// Nothing may be waited for, but what is there is to be had: an expired
+		// context would give nothing.
+		polled = ctx
+		w.reader.Wake()
+	}
+	fetched, err := w.reader.Poll(polled)
+	if err != nil {
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		return fmt.Errorf("worker %s: read input: %w", w.cfg.WriterID, err)
+	}
+	for _, f := range fetched {
+		s := w.byInput[f.TopicPartition]
+		s.stable[f.Topic] = f.StableEnd
+		s.task.Feed(f)
+		w.throttle(s, f.TopicPartition)
+	}
+	return nil
+}
+
+// boundWait shortens a wait to the next commit or punctuation that is due.
+func (w *Worker) boundWait(wait time.Duration) time.Duration {
+	now := w.cfg.Now()
+	if !w.uncommittedSince.IsZero() {
+		wait = min(wait, w.uncommittedSince.Add(w.cfg.CommitInterval).Sub(now))
+	}
+	for _, s := range w.slots {
+		if due, ok := s.task.NextWall(); ok {
+			wait = min(wait, due.Sub(now))
+		}
+		if s.task.Pending() || w.holds(s) {
+			wait = 0
+		}
+	}
+	return max(wait, 0)
+}
+
+// holds says that a task has input queued.
+func (w *Worker) holds(s *slot) bool {
+	for _, topic := range s.topics() {
+		if s.task.Buffered(topic) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// throttle pauses an input that holds too much, and resumes it at half of that.
+func (w *Worker) throttle(s *slot, tp commitlog.TopicPartition) {
+	held := s.task.Buffered(tp.Topic)
+	switch {
+	case held >= w.cfg.BufferBytes && !s.paused[tp.Topic]:
+		s.paused[tp.Topic] = true
+		w.reader.Pause(tp)
+	case held <= w.cfg.BufferBytes/2 && s.paused[tp.Topic]:
+		s.paused[tp.Topic] = false
+		w.reader.Resume(tp)
+	}
+}
+
+// stepTask processes some of a task's input and runs its wall-clock
+// punctuations.
+func (w *Worker) stepTask(s *slot, now time.Time) (taken int, err error) {
+	taken, err = s.task.Step(stepRecords, w.idleOver(s, now))
+	if err == nil {
+		if due, ok := s.task.NextWall(); ok && !now.Before(due) {
+			err = s.task.PunctuateWall(now)
+		}
+	}
+	if err != nil {
+		return taken, w.poisoned(s, err)
+	}
+	if taken > 0 {
+		s.waitingSince = time.Time{}
+	}
+	for _, source := range s.assigned.Sub.Sources {
+		w.throttle(s, commitlog.TopicPartition{Topic: source.Name, Partition: s.assigned.Partition})
+	}
+	return taken, nil
+}
+
+// idleOver says that an empty input has held up the others of its task for the
+// configured time.
+func (w *Worker) idleOver(s *slot, now time.Time) bool {
+	if len(s.assigned.Sub.Sources) == 1 || !w.holds(s) {
+		return false
+	}
+	if s.waitingSince.IsZero() {
+		s.waitingSince = now
+	}
+	return now.Sub(s.waitingSince) >= w.cfg.MaxIdle
+}
+
+func (w *Worker) uncommitted() bool {
+	for _, s := range w.slots {
+		if s.task.Uncommitted() {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Worker) commitDue(now time.Time) bool {
+	if w.uncommittedSince.IsZero() {
+		return false
+	}
+	if now.Sub(w.uncommittedSince) >= w.cfg.CommitInterval {
+		return true
+	}
+	bytes := 0
+	for _, s := range w.slots {
+		if s.task.CommitRequested() {
+			return true
+		}
+		bytes += s.task.UncommittedBytes()
+	}
+	return bytes >= w.cfg.CommitBytes
+}

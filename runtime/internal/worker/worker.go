@@ -1,0 +1,161 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/changelog"
+	"github.com/tidemill/tidemill/changelog/commitlog"
+	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
+	"github.com/tidemill/tidemill/runtime/internal/task"
+	"github.com/tidemill/tidemill/state"
+)
+
+// Worker runs tasks. It belongs to one goroutine.
+type Worker struct {
+	cfg     Config
+	writer  commitlog.Writer
+	reader  commitlog.Reader
+	slots   []*slot
+	byInput map[commitlog.TopicPartition]*slot
+
+	uncommittedSince time.Time // zero if everything is committed
+	positions        recordbatch.Builder
+	deadLetters      recordbatch.Builder
+	failed           error
+}
+
+// slot is one task and what the worker knows about it.
+type slot struct {
+	assigned Assigned
+	id       string
+	state    State
+	engine   state.Engine
+	ids      changelog.StoreIDs
+	task     *task.Task
+	position *changelog.Position // the committed one
+	start    map[string]int64    // where inputs begin that the position does not name
+	stable   map[string]int64
+	paused   map[string]bool
+	letters  []letter                  // poison that no commit has covered yet
+	excluded map[string]map[int64]bool // offsets that the task leaves out, by topic
+	restored int64
+	toGo     int64
+	commit   time.Time
+	flushed  time.Time
+	// waitingSince is since when an input is missing that others wait for.
+	waitingSince time.Time
+}
+
+// New returns a worker that has not started.
+func New(cfg Config) *Worker {
+	w := &Worker{cfg: cfg, byInput: map[commitlog.TopicPartition]*slot{}}
+	for _, a := range cfg.Tasks {
+		s := &slot{assigned: a, id: changelog.TaskID(a.Sub.Name, a.Partition), stable: map[string]int64{}, paused: map[string]bool{}}
+		w.slots = append(w.slots, s)
+		for _, source := range a.Sub.Sources {
+			w.byInput[commitlog.TopicPartition{Topic: source.Name, Partition: a.Partition}] = s
+		}
+	}
+	return w
+}
+
+// Start takes over the writer identity, which aborts and fences whatever an
+// earlier holder left, and only then reads positions and restores the stores.
+func (w *Worker) Start(ctx context.Context) error {
+	var err error
+	if w.writer, err = w.cfg.Log.OpenWriter(ctx, w.cfg.WriterID); err != nil {
+		return fmt.Errorf("worker %s: open its writer: %w", w.cfg.WriterID, err)
+	}
+	if w.reader, err = w.cfg.Log.NewReader(commitlog.ReaderOptions{}); err != nil {
+		return fmt.Errorf("worker %s: open its reader: %w", w.cfg.WriterID, err)
+	}
+	groups, err := w.cfg.Log.GroupOffsets(ctx, w.cfg.App)
+	if err != nil {
+		return fmt.Errorf("worker %s: read the offsets of group %s: %w", w.cfg.WriterID, w.cfg.App, err)
+	}
+	for _, s := range w.slots {
+		if err := w.startTask(ctx, s, groups); err != nil {
+			return fmt.Errorf("task %s: %w", s.id, err)
+		}
+	}
+	return nil
+}
+
+// Close commits what is uncommitted, unless the worker has failed, and closes
+// tasks and stores.
+func (w *Worker) Close(ctx context.Context) error {
+	var errs []error
+	if w.failed == nil {
+		errs = append(errs, w.Commit(ctx))
+	}
+	return errors.Join(append(errs, w.release(true))...)
+}
+
+// Kill drops everything uncommitted, as a crash would.
+func (w *Worker) Kill() error { return w.release(false) }
+
+func (w *Worker) release(flush bool) error {
+	var errs []error
+	for _, s := range w.slots {
+		s.state = Closed
+		w.report(s)
+		if s.task != nil {
+			errs = append(errs, s.task.Close())
+		}
+		if s.engine == nil {
+			continue
+		}
+		if flush {
+			errs = append(errs, s.engine.Close())
+		} else if k, ok := s.engine.(interface{ Kill() error }); ok {
+			errs = append(errs, k.Kill())
+		}
+	}
+	if w.reader != nil {
+		errs = append(errs, w.reader.Close())
+	}
+	if w.writer != nil {
+		errs = append(errs, w.writer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Wake makes a waiting Turn return. It may be called from any goroutine after
+// Start has returned.
+func (w *Worker) Wake() { w.reader.Wake() }
+
+// report publishes the state of a task.
+func (w *Worker) report(s *slot) {
+	if w.cfg.Hooks.Status == nil {
+		return
+	}
+	st := Status{Task: s.id, Sub: s.assigned.Sub.Name, Partition: s.assigned.Partition, State: s.state,
+		StoreIDs: s.ids, Stores: s.assigned.Sub.Stores, Restored: s.restored, ToGo: s.toGo, CommittedAt: s.commit,
+		Inputs: map[string]int64{}, StableEnds: map[string]int64{}}
+	if s.state == Running {
+		st.Engine = s.engine
+	}
+	for topic, offset := range s.start {
+		st.Inputs[topic] = offset
+	}
+	if s.position != nil {
+		st.StreamTime = s.position.StreamTime
+		for topic, offset := range s.position.Inputs {
+			st.Inputs[topic] = offset
+		}
+	}
+	for topic, end := range s.stable {
+		st.StableEnds[topic] = end
+	}
+	if s.task != nil {
+		st.Pending = s.task.Pending()
+		st.CacheBytes = s.task.CacheBytes()
+		for _, c := range s.task.Counters() {
+			st.Dropped = append(st.Dropped, *c)
+		}
+	}
+	w.cfg.Hooks.Status(st)
+}
