@@ -142,11 +142,12 @@ func (a *App) Close() error {
 	return nil
 }
 
-// memTableBytes shrinks memtables when there are many tasks, so that their sum
-// stays within bounds.
+// memTablesBytes bounds the memtables of all stores together, two for each.
+const memTablesBytes = 128 << 20
+
+// memTableBytes is a task's share of that. Large memtables take in several
+// commits' versions of a row before it is written to a table; too small ones
+// (below 4 MiB) only make work.
 func memTableBytes(tasks int) int64 {
-	if tasks > 64 {
-		return 4 << 20
-	}
-	return pebbledb.DefaultMemTableBytes
+	return min(max(memTablesBytes/int64(2*max(tasks, 1)), 4<<20), 64<<20)
 }

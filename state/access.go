@@ -82,7 +82,7 @@ func (s *KV[K, V]) slot(k K) (slot Slot[V], err error) {
 	if s.buf, err = s.handle.key.Append(s.buf[:0], k); err != nil {
 		return slot, fmt.Errorf("store %s: key does not encode as %s: %w", s.handle.name, s.handle.key.Name(), err)
 	}
-	return s.cells.Slot(0, s.buf)
+	return s.cells.Slot(0, s.buf, HashKey(s.buf))
 }
 
 // All visits every row in the order of the encoded keys, until visit returns
@@ -167,7 +167,7 @@ func (s *Windows[K, V]) slot(k K, start processor.Timestamp) (slot Slot[V], live
 	if s.buf, err = s.handle.key.Append(s.buf[:0], k); err != nil {
 		return slot, false, fmt.Errorf("store %s: key does not encode as %s: %w", s.handle.name, s.handle.key.Name(), err)
 	}
-	slot, err = s.cells.Slot(int64(start), s.buf)
+	slot, err = s.cells.Slot(int64(start), s.buf, HashKey(s.buf))
 	return slot, err == nil, err
 }
 

@@ -54,9 +54,12 @@ type Env struct {
 // start in window stores (0 in others).
 type Cells[V any] interface {
 	Instance
-	// Slot finds the place of a row, read from the store if it must be. It is
-	// valid until the next call of a method of the same store.
-	Slot(start int64, key []byte) (Slot[V], error)
+	// Slot finds the place of a row, read from the store if it must be. hash is
+	// HashKey(key). It is valid until the next call of a method of the same store.
+	Slot(start int64, key []byte, hash uint32) (Slot[V], error)
+	// Touch reads what the next Slot of a key with that hash is likely to read. The
+	// result means nothing; it keeps the read from being left out.
+	Touch(hash uint32) uint64
 	// EachDirty visits the rows changed since the last commit in key order.
 	EachDirty(visit func(Cell[V]) error) error
 	// EachRow visits the rows of one window (of the whole store if it has none)

@@ -82,17 +82,23 @@ func (s *stepper) pick() modelKey {
 	return k
 }
 
+func (s *stepper) slot(start int64, key string) (state.Slot[int64], error) {
+	hash := state.HashKey([]byte(key))
+	s.cells.Touch(hash)
+	return s.cells.Slot(start, []byte(key), hash)
+}
+
 func (s *stepper) step() {
 	switch n := s.rng.IntN(100); {
 	case n < 45:
 		k, v := s.pick(), s.rng.Int64()
-		slot, err := s.cells.Slot(k.start, []byte(k.key))
+		slot, err := s.slot(k.start, k.key)
 		s.must(err)
 		slot.Store(v, 1)
 		s.model[k], s.dirty[k] = v, true
 	case n < 60:
 		k := s.pick()
-		slot, err := s.cells.Slot(k.start, []byte(k.key))
+		slot, err := s.slot(k.start, k.key)
 		s.must(err)
 		if _, _, ok := slot.Load(); ok {
 			slot.Delete()
@@ -101,7 +107,7 @@ func (s *stepper) step() {
 		delete(s.model, k)
 	case n < 85:
 		k := s.pick()
-		slot, err := s.cells.Slot(k.start, []byte(k.key))
+		slot, err := s.slot(k.start, k.key)
 		s.must(err)
 		v, _, ok := slot.Load()
 		want, wantOK := s.model[k]
@@ -255,7 +261,7 @@ func TestCacheStaysWithinItsBudget(t *testing.T) {
 		s.open()
 		for commit := range 50 {
 			for i := range 500 {
-				slot, err := s.cells.Slot(int64(commit%7), fmt.Appendf(nil, "key-%d-%d", commit, i))
+				slot, err := s.slot(int64(commit%7), fmt.Sprintf("key-%d-%d", commit, i))
 				s.must(err)
 				slot.Store(int64(i), 1)
 			}

@@ -29,13 +29,13 @@ func openKeyValue[V any](env Env, value serde.Serde[V]) (Cells[V], error) {
 }
 
 // Slot implements Cells.
-func (c *kvCells[V]) Slot(_ int64, key []byte) (Slot[V], error) {
-	position, hash := c.young.find(key)
+func (c *kvCells[V]) Slot(_ int64, key []byte, hash uint32) (Slot[V], error) {
+	position := c.young.find(key, hash)
 	if position >= 0 {
 		return Slot[V]{c.young, position}, nil
 	}
 	if c.old != nil {
-		if p, _ := c.old.find(key); p >= 0 {
+		if p := c.old.find(key, hash); p >= 0 {
 			position = c.young.insert(key, hash)
 			from, to := &c.old.rows[p], &c.young.rows[position]
 			to.value, to.time, to.flags = from.value, from.time, from.flags
@@ -45,6 +45,9 @@ func (c *kvCells[V]) Slot(_ int64, key []byte) (Slot[V], error) {
 	position, err := c.load(c.young, 0, key, hash)
 	return Slot[V]{c.young, position}, err
 }
+
+// Touch implements Cells.
+func (c *kvCells[V]) Touch(hash uint32) uint64 { return c.young.touch(hash) }
 
 // EachDirty implements Cells. Only the young generation has dirty rows.
 func (c *kvCells[V]) EachDirty(visit func(Cell[V]) error) error { return eachDirty(c.young, 0, visit) }

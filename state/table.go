@@ -20,12 +20,13 @@ const (
 	rowDirty                        // differs from the committed store, or may
 )
 
-// row is one entry of a table.
+// row is one entry of a table. word holds the first eight bytes of the key: most
+// comparisons end there, without a look into the arena, which is a cache miss.
 type row[V any] struct {
 	time  int64
+	word  uint64
 	value V
 	key   ref
-	hash  uint32
 	flags rowFlags
 }
 
@@ -35,7 +36,7 @@ type row[V any] struct {
 type table[V any] struct {
 	keys  arena
 	rows  []row[V]
-	index []uint32 // position in rows plus one; 0 is empty; length a power of two
+	index []uint64 // hash, then position in rows plus one; 0 is empty; length a power of two
 	dirty []uint32 // positions of dirty rows, each once
 	// sorted says that dirty is in key order, so that emission per commit and the
 	// drain share one sort.
@@ -45,21 +46,40 @@ type table[V any] struct {
 	complete bool
 }
 
-// find returns the position of key, or -1.
-func (t *table[V]) find(key []byte) (position int, hash uint32) {
-	hash = uint32(maphash.Bytes(seed, key))
+// HashKey is the hash under which the stores of this process find a key.
+func HashKey(key []byte) uint32 { return uint32(maphash.Bytes(seed, key)) }
+
+// touch reads what a lookup of that hash will read first, so that the lookups of
+// several records, soon to follow, wait for memory at the same time.
+func (t *table[V]) touch(hash uint32) uint64 {
 	if len(t.index) == 0 {
-		return -1, hash
+		return 0
 	}
+	slot := t.index[hash&uint32(len(t.index)-1)]
+	if slot == 0 {
+		return 0
+	}
+	return t.rows[uint32(slot)-1].word
+}
+
+// find returns the position of key, or -1.
+func (t *table[V]) find(key []byte, hash uint32) (position int) {
+	if len(t.index) == 0 {
+		return -1
+	}
+	word := wordAt(key, 0)
 	mask := uint32(len(t.index) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		slot := t.index[i]
 		if slot == 0 {
-			return -1, hash
+			return -1
 		}
-		r := &t.rows[slot-1]
-		if r.hash == hash && bytes.Equal(t.keys.get(r.key), key) {
-			return int(slot - 1), hash
+		if uint32(slot>>32) != hash {
+			continue
+		}
+		r := &t.rows[uint32(slot)-1]
+		if r.word == word && int(r.key.n) == len(key) && (len(key) <= wordBytes || bytes.Equal(t.keys.get(r.key), key)) {
+			return int(uint32(slot) - 1)
 		}
 	}
 }
@@ -69,14 +89,14 @@ func (t *table[V]) insert(key []byte, hash uint32) int {
 	if (len(t.rows)+1)*4 > len(t.index)*3 {
 		t.grow()
 	}
-	t.rows = append(t.rows, row[V]{key: t.keys.put(key), hash: hash})
-	t.link(uint32(len(t.rows)), hash)
+	t.rows = append(t.rows, row[V]{key: t.keys.put(key), word: wordAt(key, 0)})
+	t.link(uint64(hash)<<32 | uint64(len(t.rows)))
 	return len(t.rows) - 1
 }
 
-func (t *table[V]) link(slot, hash uint32) {
+func (t *table[V]) link(slot uint64) {
 	mask := uint32(len(t.index) - 1)
-	i := hash & mask
+	i := uint32(slot>>32) & mask
 	for t.index[i] != 0 {
 		i = (i + 1) & mask
 	}
@@ -84,9 +104,12 @@ func (t *table[V]) link(slot, hash uint32) {
 }
 
 func (t *table[V]) grow() {
-	t.index = make([]uint32, max(16, 2*len(t.index)))
-	for i := range t.rows {
-		t.link(uint32(i+1), t.rows[i].hash)
+	old := t.index
+	t.index = make([]uint64, max(16, 2*len(old)))
+	for _, slot := range old {
+		if slot != 0 {
+			t.link(slot)
+		}
 	}
 }
 
@@ -128,9 +151,10 @@ func (t *table[V]) sortDirty() []uint32 {
 	return t.dirty
 }
 
-// sortPositions orders positions by key. Keys of one store mostly share a
-// prefix; behind it eight bytes fit into a word, which settles nearly every
-// comparison without touching the arena.
+// sortPositions orders positions by key. The first eight bytes of a key lie in its
+// row. Where all keys share them, as they do under a long common prefix, the eight
+// bytes behind that prefix take their place. Either settles nearly every
+// comparison between two numbers.
 func (t *table[V]) sortPositions(positions []uint32) {
 	if len(positions) < 2 {
 		return
@@ -139,10 +163,17 @@ func (t *table[V]) sortPositions(positions []uint32) {
 		word     uint64
 		position uint32
 	}
-	skip := t.commonPrefix(positions)
 	keys := make([]sortKey, len(positions))
+	same := true
 	for i, p := range positions {
-		keys[i] = sortKey{word: wordAt(t.keyOf(p), skip), position: p}
+		keys[i] = sortKey{word: t.rows[p].word, position: p}
+		same = same && keys[i].word == keys[0].word
+	}
+	if same {
+		skip := t.commonPrefix(positions)
+		for i, p := range positions {
+			keys[i].word = wordAt(t.keyOf(p), skip)
+		}
 	}
 	slices.SortFunc(keys, func(a, b sortKey) int {
 		if a.word != b.word {
@@ -174,14 +205,16 @@ func (t *table[V]) commonPrefix(positions []uint32) int {
 	return n
 }
 
+const wordBytes = 8
+
 // wordAt returns the eight bytes of k behind skip as a number that compares like
 // them, padded with zeros.
 func wordAt(k []byte, skip int) uint64 {
 	k = k[skip:]
-	if len(k) >= 8 {
+	if len(k) >= wordBytes {
 		return binary.BigEndian.Uint64(k)
 	}
-	var w [8]byte
+	var w [wordBytes]byte
 	copy(w[:], k)
 	return binary.BigEndian.Uint64(w[:])
 }
@@ -192,5 +225,5 @@ func (t *table[V]) keyOf(position uint32) []byte { return t.keys.get(t.rows[posi
 // seen.
 func (t *table[V]) bytes() int {
 	var r row[V]
-	return t.keys.size + cap(t.rows)*int(unsafe.Sizeof(r)) + 4*(len(t.index)+cap(t.dirty))
+	return t.keys.size + cap(t.rows)*int(unsafe.Sizeof(r)) + 8*len(t.index) + 4*cap(t.dirty)
 }

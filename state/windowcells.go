@@ -73,14 +73,22 @@ func (c *windowCells[V]) table(start int64) *table[V] {
 }
 
 // Slot implements Cells.
-func (c *windowCells[V]) Slot(start int64, key []byte) (Slot[V], error) {
+func (c *windowCells[V]) Slot(start int64, key []byte, hash uint32) (Slot[V], error) {
 	t := c.table(start)
-	position, hash := t.find(key)
+	position := t.find(key, hash)
 	if position >= 0 {
 		return Slot[V]{t, position}, nil
 	}
 	position, err := c.load(t, start, key, hash)
 	return Slot[V]{t, position}, err
+}
+
+// Touch implements Cells. It guesses that the window is that of the last record.
+func (c *windowCells[V]) Touch(hash uint32) uint64 {
+	if c.last == nil {
+		return 0
+	}
+	return c.last.touch(hash)
 }
 
 // EachDirty implements Cells.

@@ -109,6 +109,7 @@ func aggregate[G, V, A any](kind string, g Grouping[G, V], a AggregatorOpt[V, A]
 	}
 	n.wire = func(w *wirer) any { return wireAggregation(w, n, g, a, store, spec) }
 	t := &Table[G, A]{b: b, n: n, store: spec.Name, deletes: deletes, streamFacts: facts.streamFacts}
+	t.sourceKey = "" // results may come at a commit or close, behind other records
 	if facts.emission == OnCommit {
 		t.sampled = spec.Name
 	}
@@ -174,10 +175,13 @@ func wireAggregation[G, V, A any](w *wirer, n *node, g Grouping[G, V], a Aggrega
 	if facts.emission == OnCommit {
 		inst.emitters = append(inst.emitters, emitter{n.id, rows.emitDirty})
 	}
+	if facts.sourceKey != "" {
+		inst.warmers = append(inst.warmers, cells.Touch)
+	}
 	onUpdate := facts.emission == OnUpdate
-	update := func(start int64, key []byte, r processor.Record[G, V]) error {
+	update := func(start int64, key []byte, hash uint32, r processor.Record[G, V]) error {
 		inst.at = n
-		slot, err := cells.Slot(start, key)
+		slot, err := cells.Slot(start, key, hash)
 		if err != nil {
 			return &NodeError{Node: n.name, Err: err}
 		}

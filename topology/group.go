@@ -18,7 +18,7 @@ type Grouping[G, V any] interface {
 }
 
 // rowUpdate updates one row. r has the key of the result.
-type rowUpdate[G, V any] func(start int64, key []byte, r processor.Record[G, V]) error
+type rowUpdate[G, V any] func(start int64, key []byte, hash uint32, r processor.Record[G, V]) error
 
 // grouping is what an aggregation must know of its input, without types.
 type grouping struct {
@@ -81,7 +81,7 @@ func (g *GroupedStream[K, V]) WindowedBy(windows Windows) *WindowedStream[K, V] 
 func (g *GroupedStream[K, V]) facts() *grouping { return &g.g }
 
 func (g *GroupedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[K, V]) any {
-	keys := keyEncoder[K]{n: f.n, inst: w.instance, serde: f.keySerde.(serde.Serde[K])}
+	keys := newKeyEncoder[K](w, f, g.g.streamFacts)
 	null := processor.NullCheck[V]()
 	dropped := w.instance.counter(f.n, DropNullValue)
 	return emit[K, V](func(r processor.Record[K, V]) error {
@@ -89,11 +89,11 @@ func (g *GroupedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[K, V]) 
 			*dropped++
 			return nil
 		}
-		key, err := keys.encode(r.Key)
+		key, hash, err := keys.encode(r.Key)
 		if err != nil {
 			return err
 		}
-		return update(0, key, r)
+		return update(0, key, hash, r)
 	})
 }
 
@@ -110,7 +110,7 @@ func (g *WindowedStream[K, V]) Emit(e Emission) *WindowedStream[K, V] {
 func (g *WindowedStream[K, V]) facts() *grouping { return &g.g }
 
 func (g *WindowedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[state.Windowed[K], V]) any {
-	keys := keyEncoder[K]{n: f.n, inst: w.instance, serde: f.keySerde.(serde.Serde[K])}
+	keys := newKeyEncoder[K](w, f, g.g.streamFacts)
 	late := w.instance.counter(f.n, DropLate)
 	math, clock := g.g.windows.math(), f.clock
 	return emit[K, V](func(r processor.Record[K, V]) error {
@@ -119,7 +119,7 @@ func (g *WindowedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[state.
 			clock.StreamTime = ts
 			f.onAdvance()
 		}
-		key, err := keys.encode(r.Key)
+		key, hash, err := keys.encode(r.Key)
 		if err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func (g *WindowedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[state.
 			}
 			accepted = true
 			window := state.Windowed[K]{Key: r.Key, Start: processor.Timestamp(start), End: processor.Timestamp(start + math.size)}
-			if err := update(start, key, processor.WithKey(r, window, r.Value)); err != nil {
+			if err := update(start, key, hash, processor.WithKey(r, window, r.Value)); err != nil {
 				return err
 			}
 		}
@@ -149,14 +149,25 @@ type keyEncoder[K any] struct {
 	inst  *Instance
 	serde serde.Serde[K]
 	buf   []byte
+	// fromSource says that the key is still the one that came from the log, so that
+	// its bytes need not be made again.
+	fromSource bool
 }
 
-func (e *keyEncoder[K]) encode(k K) ([]byte, error) {
+func newKeyEncoder[K any](w *wirer, f feedEnv, facts streamFacts) keyEncoder[K] {
+	s := f.keySerde.(serde.Serde[K])
+	return keyEncoder[K]{n: f.n, inst: w.instance, serde: s, fromSource: facts.sourceKey != "" && facts.sourceKey == s.Name()}
+}
+
+func (e *keyEncoder[K]) encode(k K) (key []byte, hash uint32, err error) {
 	e.inst.at = e.n
+	if e.fromSource {
+		return e.inst.rawKey, e.inst.rawHash, nil
+	}
 	b, err := e.serde.Append(e.buf[:0], k)
 	if err != nil {
-		return nil, &NodeError{Node: e.n.name, Err: fmt.Errorf("key does not encode as %s: %w", e.serde.Name(), err)}
+		return nil, 0, &NodeError{Node: e.n.name, Err: fmt.Errorf("key does not encode as %s: %w", e.serde.Name(), err)}
 	}
 	e.buf = b
-	return b, nil
+	return b, state.HashKey(b), nil
 }

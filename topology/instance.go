@@ -109,7 +109,10 @@ type Instance struct {
 	at              *node // node whose user code runs, for errors
 	streamTime      processor.Timestamp
 	now             processor.Timestamp // time of the record or punctuation at hand
-	closing         bool                // windows wait to be closed
+	rawKey          []byte              // encoded key of the source record at hand
+	rawHash         uint32              // its state.HashKey
+	warmers         []func(hash uint32) uint64
+	closing         bool // windows wait to be closed
 	commitRequested bool
 	newSchedules    bool // a wall-clock punctuation is not part of the position yet
 }

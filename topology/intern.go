@@ -1,5 +1,7 @@
 package topology
 
+import "encoding/binary"
+
 const (
 	// internMax and internBytes bound the decoded keys that a source remembers.
 	internMax   = 1 << 16
@@ -19,7 +21,7 @@ const (
 type interner[K any] struct {
 	decode  func([]byte) (K, error)
 	entries []internedKey[K]
-	index   []uint32 // position in entries plus one; 0 is empty
+	index   []uint64 // hash, then position in entries plus one; 0 is empty
 	raw     []byte   // encoded keys, one behind the other
 	null    *K
 
@@ -27,13 +29,49 @@ type interner[K any] struct {
 	bypass  int // lookups left without remembering
 }
 
+// internedKey holds the first sixteen bytes of the encoded key itself: most keys
+// are compared without a look into raw, which is a cache miss.
 type internedKey[K any] struct {
-	hash     uint32
-	start, n uint32 // the encoded key in raw
 	key      K
+	head     [2]uint64
+	start, n uint32 // the encoded key in raw
 }
 
-func (c *interner[K]) lookup(raw []byte) (K, error) {
+// headOf returns the first sixteen bytes of raw, padded with zeros.
+func headOf(raw []byte) (head [2]uint64) {
+	if len(raw) >= 8 {
+		head[0] = binary.LittleEndian.Uint64(raw)
+		raw = raw[8:]
+		if len(raw) >= 8 {
+			head[1] = binary.LittleEndian.Uint64(raw)
+			return head
+		}
+		head[1] = tail(raw)
+		return head
+	}
+	head[0] = tail(raw)
+	return head
+}
+
+func tail(raw []byte) uint64 {
+	var b [8]byte
+	copy(b[:], raw)
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// touch reads what a lookup of that hash will read.
+func (c *interner[K]) touch(hash uint32) uint64 {
+	if len(c.index) == 0 || c.bypass > 0 {
+		return 0
+	}
+	slot := c.index[hash&uint32(len(c.index)-1)]
+	if slot == 0 {
+		return 0
+	}
+	return c.entries[uint32(slot)-1].head[0]
+}
+
+func (c *interner[K]) lookup(raw []byte, hash uint32) (K, error) {
 	if raw == nil {
 		return c.lookupNull()
 	}
@@ -42,20 +80,23 @@ func (c *interner[K]) lookup(raw []byte) (K, error) {
 		return c.decode(raw)
 	}
 	c.lookups++
-	hash := uint32(hashBytes(raw))
+	head := headOf(raw)
 	if len(c.index) > 0 {
 		mask := uint32(len(c.index) - 1)
 		for i := hash & mask; c.index[i] != 0; i = (i + 1) & mask {
-			e := &c.entries[c.index[i]-1]
-			if e.hash == hash && string(c.raw[e.start:e.start+e.n]) == string(raw) {
+			if uint32(c.index[i]>>32) != hash {
+				continue
+			}
+			e := &c.entries[uint32(c.index[i])-1]
+			if e.head == head && int(e.n) == len(raw) && (len(raw) <= 16 || string(c.raw[e.start:e.start+e.n]) == string(raw)) {
 				return e.key, nil
 			}
 		}
 	}
-	return c.insert(raw, hash)
+	return c.insert(raw, head, hash)
 }
 
-func (c *interner[K]) insert(raw []byte, hash uint32) (K, error) {
+func (c *interner[K]) insert(raw []byte, head [2]uint64, hash uint32) (K, error) {
 	k, err := c.decode(raw)
 	if err != nil {
 		return k, err
@@ -67,9 +108,9 @@ func (c *interner[K]) insert(raw []byte, hash uint32) (K, error) {
 	if (len(c.entries)+1)*2 > len(c.index) {
 		c.grow()
 	}
-	c.entries = append(c.entries, internedKey[K]{hash: hash, start: uint32(len(c.raw)), n: uint32(len(raw)), key: k})
+	c.entries = append(c.entries, internedKey[K]{key: k, head: head, start: uint32(len(c.raw)), n: uint32(len(raw))})
 	c.raw = append(c.raw, raw...)
-	c.link(uint32(len(c.entries)), hash)
+	c.link(uint64(hash)<<32 | uint64(len(c.entries)))
 	return k, nil
 }
 
@@ -85,19 +126,22 @@ func (c *interner[K]) restart() {
 }
 
 func (c *interner[K]) grow() {
-	c.index = make([]uint32, max(64, 2*len(c.index)))
-	for i := range c.entries {
-		c.link(uint32(i+1), c.entries[i].hash)
+	old := c.index
+	c.index = make([]uint64, max(64, 2*len(old)))
+	for _, slot := range old {
+		if slot != 0 {
+			c.link(slot)
+		}
 	}
 }
 
-func (c *interner[K]) link(position, hash uint32) {
+func (c *interner[K]) link(slot uint64) {
 	mask := uint32(len(c.index) - 1)
-	i := hash & mask
+	i := uint32(slot>>32) & mask
 	for c.index[i] != 0 {
 		i = (i + 1) & mask
 	}
-	c.index[i] = position
+	c.index[i] = slot
 }
 
 func (c *interner[K]) lookupNull() (K, error) {

@@ -97,6 +97,6 @@ func WithKey[K, V any](s *Stream[processor.Opt[K], V]) *Stream[K, V] {
 }
 
 func (s *Stream[K, V]) markRekeyed() *Stream[K, V] {
-	s.rekeyed = s.n
+	s.rekeyed, s.sourceKey = s.n, ""
 	return s
 }

@@ -17,7 +17,10 @@ var errExploded = errors.New("exploded")
 func explodeHere() { panic(errExploded) }
 
 // explosive is a string serde that panics when it sees "boom".
+// explosive has a name of its own, so that nobody takes its bytes for a string's.
 type explosive struct{ serde.Serde[string] }
+
+func (explosive) Name() string { return "explosive" }
 
 func (e explosive) Append(dst []byte, s string) ([]byte, error) {
 	if s == "boom" {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/processor"
+	"github.com/tidemill/tidemill/processor/serde"
+	"github.com/tidemill/tidemill/state"
 )
 
 // Source reads one topic, or several of the same types as one stream.
@@ -41,11 +43,15 @@ func source[K, V any](b *Builder, t Topic[K, V], internal bool) *Stream[K, V] {
 		s.negative = w.instance.counter(n, DropNegativeTime)
 		s.keys.decode = t.Key.Decode
 		w.instance.sources = append(w.instance.sources, &SourceTask{
-			Topic: t.Name, Reset: t.Reset, Internal: internal, inst: w.instance, decode: s.decode, process: s.process,
+			Topic: t.Name, Reset: t.Reset, Internal: internal, inst: w.instance, decode: s.decode, process: s.process, warm: s.warm,
 		})
 		return nil
 	}
-	return &Stream[K, V]{b: b, n: n}
+	out := &Stream[K, V]{b: b, n: n}
+	if serde.IsCanonical(t.Key) {
+		out.sourceKey = t.Key.Name()
+	}
+	return out
 }
 
 // Raw is a record as the log delivers it. The slices are immutable.
@@ -53,6 +59,8 @@ type Raw struct {
 	Offset, Time int64
 	Key, Value   []byte // nil is null
 	Headers      []processor.Header
+	hash         uint32 // of Key, if warm
+	warm         bool
 }
 
 // SourceTask is one input topic of an instance. Decode stages the next record,
@@ -64,7 +72,13 @@ type SourceTask struct {
 	inst     *Instance
 	decode   func(*Raw) (processor.Timestamp, bool, error)
 	process  func() error
+	warm     func([]Raw)
 }
+
+// Warm prepares records for Decode, which also does without. Doing it for some at
+// a time lets their memory accesses overlap: with keys by the hundred thousand a
+// lookup is nothing but waiting for memory.
+func (s *SourceTask) Warm(records []Raw) { s.warm(records) }
 
 // Decode decodes a record and keeps it for Process. ok is false if the record
 // was dropped, which has been counted. An error is the record's, and has had no
@@ -83,13 +97,19 @@ type typedSource[K, V any] struct {
 	negative  *uint64
 	keys      interner[K]
 	staged    processor.Record[K, V]
+	rawKey    []byte
+	rawHash   uint32
+	warmth    uint64
 }
 
 func (s *typedSource[K, V]) decode(raw *Raw) (_ processor.Timestamp, ok bool, err error) {
 	defer s.inst.recovered(&err)
 	s.inst.at = s.n
+	if !raw.warm {
+		raw.hash = state.HashKey(raw.Key)
+	}
 	r := &s.staged
-	if r.Key, err = s.keys.lookup(raw.Key); err != nil {
+	if r.Key, err = s.keys.lookup(raw.Key, raw.hash); err != nil {
 		return 0, false, s.decodeError("key", s.topic.Key.Name(), err)
 	}
 	if r.Value, err = s.topic.Value.Decode(raw.Value); err != nil {
@@ -103,12 +123,28 @@ func (s *typedSource[K, V]) decode(raw *Raw) (_ processor.Timestamp, ok bool, er
 		*s.negative++
 		return 0, false, nil
 	}
+	s.rawKey, s.rawHash = raw.Key, raw.hash
 	r.Headers = raw.Headers
 	r.Origin = processor.Origin{Topic: s.topic.Name, Partition: s.partition, Offset: raw.Offset}
 	return r.Time, true, nil
 }
 
-func (s *typedSource[K, V]) process() error { return s.next(s.staged) }
+func (s *typedSource[K, V]) process() error {
+	s.inst.rawKey, s.inst.rawHash = s.rawKey, s.rawHash
+	return s.next(s.staged)
+}
+
+// warm hashes the keys of records and reads what their lookups will read.
+func (s *typedSource[K, V]) warm(records []Raw) {
+	for i := range records {
+		hash := state.HashKey(records[i].Key)
+		records[i].hash, records[i].warm = hash, true
+		s.warmth += s.keys.touch(hash)
+		for _, touch := range s.inst.warmers {
+			s.warmth += touch(hash)
+		}
+	}
+}
 
 func (s *typedSource[K, V]) decodeError(what, name string, err error) error {
 	return &NodeError{Node: s.n.name, Class: ClassDecode, Err: fmt.Errorf("%s does not decode as %s: %w", what, name, err)}

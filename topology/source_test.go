@@ -70,10 +70,10 @@ func TestDecodeErrorIsNotRemembered(t *testing.T) {
 		}
 		return string(b), nil
 	}}
-	if _, err := c.lookup([]byte("a")); err == nil {
+	if _, err := lookup(&c, []byte("a")); err == nil {
 		t.Fatal("no error")
 	}
-	if k, err := c.lookup([]byte("a")); err != nil || k != "a" {
+	if k, err := lookup(&c, []byte("a")); err != nil || k != "a" {
 		t.Fatalf("%q, %v", k, err)
 	}
 }

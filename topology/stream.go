@@ -18,6 +18,9 @@ type streamFacts struct {
 	// rekeyed is the node behind which a record may lie in a partition that is not
 	// its key's; nil if none.
 	rekeyed *node
+	// sourceKey is the serde name of the source whose encoded key the record at hand
+	// still has; "" if the key may be another, or its bytes may not stand for it.
+	sourceKey string
 	// sampled names the store whose emission per commit the stream comes from.
 	sampled string
 }
@@ -28,6 +31,9 @@ func (f streamFacts) or(other streamFacts) streamFacts {
 	}
 	if f.sampled == "" {
 		f.sampled = other.sampled
+	}
+	if f.sourceKey != other.sourceKey {
+		f.sourceKey = ""
 	}
 	return f
 }

@@ -31,3 +31,6 @@ func (s bytesSerde) DecodeAlias(src []byte) ([]byte, error) {
 	}
 	return src[:len(src):len(src)], nil
 }
+
+// Canonical implements the optional method that IsCanonical asks for.
+func (bytesSerde) Canonical() bool { return true }

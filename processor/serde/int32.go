@@ -48,3 +48,6 @@ func (s int32Serde) FromText(dst []byte, text string) ([]byte, error) {
 	}
 	return s.Append(dst, int32(v))
 }
+
+// Canonical implements the optional method that IsCanonical asks for.
+func (int32Serde) Canonical() bool { return true }

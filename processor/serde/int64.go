@@ -58,3 +58,6 @@ func parseInt(name, text string, bits int) (int64, error) {
 	}
 	return v, nil
 }
+
+// Canonical implements the optional method that IsCanonical asks for.
+func (int64Serde) Canonical() bool { return true }

@@ -63,7 +63,8 @@ var errAppendNull = errors.New("append called for null, which has no bytes: writ
 
 func (s nullable[T]) Name() string { return s.inner.Name() }
 
-func (s nullable[T]) Nullable() bool { return true }
+func (s nullable[T]) Nullable() bool  { return true }
+func (s nullable[T]) Canonical() bool { return IsCanonical(s.inner.Serde) }
 
 func (s nullable[T]) Check() error { return Check(s.inner.Serde) }
 

@@ -61,3 +61,11 @@ type Transcoder interface {
 type TextParser interface {
 	FromText(dst []byte, text string) ([]byte, error)
 }
+
+// IsCanonical tells whether every value of s has exactly one encoding, so that
+// equal keys have equal bytes and the bytes of a key can stand for it. A serde of
+// your own says so with a method Canonical() bool.
+func IsCanonical(s any) bool {
+	c, ok := s.(interface{ Canonical() bool })
+	return ok && c.Canonical()
+}

@@ -64,3 +64,6 @@ func notNil(b []byte) []byte {
 	}
 	return b
 }
+
+// Canonical implements the optional method that IsCanonical asks for.
+func (stringSerde) Canonical() bool { return true }

@@ -90,15 +90,17 @@ func (d *DB) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(d.opts.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       32,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                d.shared.openFiles,
-		Cache:                       d.shared.blocks,
-		FileCache:                   d.shared.files,
-		Logger:                      &logger{db: d},
-		EventListener:               d.events(),
+		// 8 rather than Pebble's 4: a commit touches the whole key range of a window,
+		// so that every compaction into the base level rewrites all of it.
+		L0CompactionThreshold:      8,
+		L0StopWritesThreshold:      32,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		LBaseMaxBytes:              64 << 20,
+		MaxOpenFiles:               d.shared.openFiles,
+		Cache:                      d.shared.blocks,
+		FileCache:                  d.shared.files,
+		Logger:                     &logger{db: d},
+		EventListener:              d.events(),
 	}
 	p.Experimental.FileCacheShards = 1
 	// Nothing is ingested today. Should that change: a flushable ingest is lost

@@ -3,10 +3,12 @@ package task
 import (
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/state"
+	"github.com/tidemill/tidemill/topology"
 )
 
 // Commit is everything that has to become durable together. The order of the
@@ -38,7 +40,7 @@ func (t *Task) Commit() (*Commit, error) {
 	c := &Commit{Inputs: t.Inputs(), Batch: t.cfg.Engine.NewBatch(), OutputRecords: t.outRecords}
 	if err := t.fill(c); err != nil {
 		c.Batch.Close()
-		return nil, fmt.Errorf("task %s: commit: %w", t.id, err)
+		return nil, t.recordError(nil, fmt.Errorf("commit: %w", err))
 	}
 	return c, nil
 }
@@ -46,7 +48,7 @@ func (t *Task) Commit() (*Commit, error) {
 func (t *Task) fill(c *Commit) error {
 	for i, s := range t.instance.Stores() {
 		log := t.logs[i]
-		if err := s.Drain(c.Batch, log); err != nil {
+		if err := drain(s, c.Batch, log); err != nil {
 			return err
 		}
 		if log.Builder.Empty() {
@@ -65,6 +67,18 @@ func (t *Task) fill(c *Commit) error {
 		return err
 	}
 	return changelog.SetPosition(c.Batch, c.Position)
+}
+
+// drain runs the serde of the store's values, which is the user's: its panic is
+// an error that names the store.
+func drain(s state.Instance, b state.Batch, log *changelog.Recorder) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &topology.NodeError{Node: "store " + s.Spec().Name, Class: topology.ClassPanic, Stack: debug.Stack(),
+				Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return s.Drain(b, log)
 }
 
 func (t *Task) position() ([]byte, error) {

@@ -22,8 +22,10 @@ type input struct {
 	next      int64
 	fetched   int64 // the reader's position
 	stableEnd int64
-	raw       topology.Raw
-	head      bool // raw is staged in source, with headTime
+	ahead     [lookAhead]topology.Raw // parsed records, of which those from at are to come
+	at, n     int
+	raw       *topology.Raw // the record at hand, in ahead
+	head      bool          // raw is staged in source, with headTime
 	headTime  processor.Timestamp
 }
 
@@ -41,25 +43,49 @@ func (in *input) feed(f commitlog.Fetched) {
 // behind says that records exist which have not been fetched yet.
 func (in *input) behind() bool { return in.fetched < in.stableEnd }
 
+// lookAhead is how many records are parsed and warmed at a time.
+const lookAhead = 16
+
 // advance moves to the next raw record. ok is false if the queue is empty.
 func (in *input) advance() (ok bool, err error) {
 	for {
+		for in.at < in.n {
+			in.raw = &in.ahead[in.at]
+			in.at++
+			if in.raw.Offset >= in.next {
+				return true, nil
+			}
+		}
 		if !in.open {
 			if len(in.queue) == 0 {
 				return false, nil
 			}
 			in.it, in.open = in.queue[0].Records(), true
 		}
-		for in.it.Next() {
-			if in.it.Offset >= in.next {
-				return true, in.take()
-			}
+		if err := in.parse(); err != nil {
+			return false, err
+		}
+		if in.n > 0 {
+			in.source.Warm(in.ahead[:in.n])
+			continue
 		}
 		if err := in.it.Err(); err != nil {
 			return false, fmt.Errorf("%s: %w", in.tp, err)
 		}
 		in.endBatch()
 	}
+}
+
+// parse fills ahead from the open batch.
+func (in *input) parse() error {
+	in.at, in.n = 0, 0
+	for in.n < lookAhead && in.it.Next() {
+		if err := in.take(&in.ahead[in.n]); err != nil {
+			return err
+		}
+		in.n++
+	}
+	return nil
 }
 
 // endBatch leaves a batch behind. Its end may lie beyond its last record.
@@ -74,10 +100,8 @@ func (in *input) endBatch() {
 	}
 }
 
-func (in *input) take() error {
-	in.raw.Offset, in.raw.Time = in.it.Offset, in.it.Time
-	in.raw.Key, in.raw.Value = in.it.Key, in.it.Value
-	in.raw.Headers = nil
+func (in *input) take(raw *topology.Raw) error {
+	*raw = topology.Raw{Offset: in.it.Offset, Time: in.it.Time, Key: in.it.Key, Value: in.it.Value}
 	if in.it.HeaderCount == 0 {
 		return nil
 	}
@@ -85,9 +109,9 @@ func (in *input) take() error {
 	if err != nil {
 		return fmt.Errorf("%s offset %d: headers: %w", in.tp, in.it.Offset, err)
 	}
-	in.raw.Headers = make([]processor.Header, len(headers))
+	raw.Headers = make([]processor.Header, len(headers))
 	for i, h := range headers {
-		in.raw.Headers[i] = processor.Header{Key: h.Key, Value: h.Value}
+		raw.Headers[i] = processor.Header{Key: h.Key, Value: h.Value}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/processor"
 	"github.com/tidemill/tidemill/topology"
@@ -111,6 +112,14 @@ func (t *Task) stepMerged(maxRecords int, idle bool) (taken int, err error) {
 	return taken, nil
 }
 
+// Blocked says that an input is empty although the log has more of it, so that
+// the others of the task have to wait for it.
+func (t *Task) Blocked() bool {
+	return len(t.inputs) > 1 && slices.ContainsFunc(t.inputs, func(in *input) bool {
+		return !in.head && len(in.queue) == 0 && in.behind()
+	})
+}
+
 // stageHeads decodes the next record of each input that has none staged. blocked
 // says that an input is empty although the log has more of it: whether it holds
 // an earlier record is not known yet.
@@ -146,7 +155,7 @@ func (t *Task) decode(in *input) (time processor.Timestamp, kept bool, err error
 	if t.excluded != nil && t.excluded(in.tp.Topic, in.raw.Offset) {
 		return 0, false, nil
 	}
-	time, kept, err = in.source.Decode(&in.raw)
+	time, kept, err = in.source.Decode(in.raw)
 	if err != nil {
 		return 0, false, t.decodeError(in, err)
 	}
@@ -185,7 +194,7 @@ func (t *Task) recordError(in *input, err error) error {
 	}
 	e := &RecordError{Task: t.id, Err: node}
 	if in != nil {
-		e.Raw = in.raw
+		e.Raw = *in.raw
 		e.Origin = processor.Origin{Topic: in.tp.Topic, Partition: in.tp.Partition, Offset: in.raw.Offset}
 	}
 	return e

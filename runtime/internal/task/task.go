@@ -3,6 +3,7 @@ package task
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/changelog"
@@ -88,8 +89,21 @@ func New(cfg Config) (*Task, error) {
 	}
 	// The first due time of a wall-clock punctuation counts from now. It has to be
 	// committed even if no record comes, or each restart would put it off.
-	t.changed = instance.NewSchedules()
+	t.changed = instance.NewSchedules() || slices.ContainsFunc(instance.Sources(), t.beginsAtEnd)
 	return t, nil
+}
+
+// beginsAtEnd says that an input begins behind what is there. The place has to be
+// committed even if no record comes, or a restart would skip what came meanwhile.
+func (t *Task) beginsAtEnd(s *topology.SourceTask) bool {
+	if s.Reset != topology.Latest || s.Internal {
+		return false
+	}
+	if t.cfg.Position == nil {
+		return true
+	}
+	_, committed := t.cfg.Position.Inputs[s.Topic]
+	return !committed
 }
 
 func (t *Task) addInput(s *topology.SourceTask) {
