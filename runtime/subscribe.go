@@ -87,17 +87,26 @@ func (s *Subscription[K, V]) first(ctx context.Context, tp commitlog.TopicPartit
 
 // Next returns the next record, waiting for one until ctx ends. Records of one
 // partition come in order. An error that is about the record at hand, because it
-// does not decode, is a *DecodeError; the record is passed over, and the next
+// does not decode, is a *[DecodeError]; the record is passed over, and the next
 // call goes on behind it.
 func (s *Subscription[K, V]) Next(ctx context.Context) (r processor.Record[K, V], err error) {
+	if _, err := s.find(ctx, func() bool { return false }); err != nil {
+		return r, err
+	}
+	return s.decode(s.ready[0].Partition)
+}
+
+// find moves to the next record, or returns false when all that was fetched has
+// been handed out and done says that this is enough.
+func (s *Subscription[K, V]) find(ctx context.Context, done func() bool) (found bool, err error) {
 	for {
 		for len(s.ready) > 0 {
 			f := &s.ready[0]
 			if s.advance(f) {
-				return s.decode(f)
+				return true, nil
 			}
 			if err := s.it.Err(); s.open && err != nil {
-				return r, fmt.Errorf("%s: %w", f.TopicPartition, err)
+				return false, fmt.Errorf("%s: %w", f.TopicPartition, err)
 			}
 			if len(f.Batches) > 0 {
 				s.next[f.Partition] = max(s.next[f.Partition], f.Batches[0].NextOffset())
@@ -106,8 +115,11 @@ func (s *Subscription[K, V]) Next(ctx context.Context) (r processor.Record[K, V]
 			}
 			s.ready, s.open = s.ready[1:], false
 		}
+		if done() {
+			return false, nil
+		}
 		if s.ready, err = s.reader.Poll(ctx); err != nil {
-			return r, fmt.Errorf("read %s: %w", s.topic.Name, err)
+			return false, fmt.Errorf("read %s: %w", s.topic.Name, err)
 		}
 	}
 }
@@ -139,9 +151,10 @@ func (e *DecodeError) Error() string { return fmt.Sprintf("record %s: %v", e.Ori
 // Unwrap returns the cause.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-func (s *Subscription[K, V]) decode(f *commitlog.Fetched) (r processor.Record[K, V], err error) {
-	s.next[f.Partition] = s.it.Offset + 1
-	r.Origin = processor.Origin{Topic: s.topic.Name, Partition: f.Partition, Offset: s.it.Offset}
+// decode decodes the record that find has found.
+func (s *Subscription[K, V]) decode(partition int32) (r processor.Record[K, V], err error) {
+	s.next[partition] = s.it.Offset + 1
+	r.Origin = processor.Origin{Topic: s.topic.Name, Partition: partition, Offset: s.it.Offset}
 	r.Time = processor.Timestamp(s.it.Time)
 	if r.Key, err = s.topic.Key.Decode(s.it.Key); err == nil {
 		r.Value, err = s.topic.Value.Decode(s.it.Value)

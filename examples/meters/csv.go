@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tidemill/tidemill/examples/meters/metering"
 )
 
 // maxLine bounds a line, in bytes: a longer one is malformed.
@@ -26,7 +28,7 @@ const header = "meter_id,timestamp,kwh"
 // row is one line of a readings file: a reading, or what is wrong with the line.
 type row struct {
 	meter   string
-	reading Reading
+	reading metering.Reading
 	blank   bool // the header, or nothing at all
 	bad     error
 }
@@ -112,7 +114,7 @@ func parse(line []byte, first bool) row {
 	if err != nil || math.IsNaN(kwh) || math.IsInf(kwh, 0) {
 		return row{bad: fmt.Errorf("%q is not a number of kWh", fields[2])}
 	}
-	return row{meter: fields[0], reading: Reading{KWh: kwh, At: at}}
+	return row{meter: fields[0], reading: metering.Reading{KWh: kwh, At: at}}
 }
 
 // parseTime reads RFC 3339; without an offset the time is UTC. A time before

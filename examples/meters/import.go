@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/tidemill/tidemill/examples/meters/metering"
 	"github.com/tidemill/tidemill/runtime"
 )
 
@@ -21,7 +22,7 @@ type importer struct {
 	src      *source
 	dir      string // for messages
 	address  string // of the HTTP server, empty if there is none
-	producer *runtime.Producer[string, Reading]
+	producer *runtime.Producer[string, metering.Reading]
 	screen   *screen
 	resumed  int64 // lines that earlier runs have taken in
 	sent     int64 // readings that this run has
@@ -33,7 +34,7 @@ type importer struct {
 
 // startImport finds the place where the last run stopped.
 func startImport(ctx context.Context, app *runtime.App, src *source, dir string, scr *screen) (*importer, error) {
-	producer, err := runtime.NewProducer(ctx, app, readings, "import")
+	producer, err := runtime.NewProducer(ctx, app, metering.Readings, "import")
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (im *importer) suggestQuery() {
 	if im.address == "" || im.newest.meter == "" {
 		return
 	}
-	to := im.newest.reading.At.Truncate(window).Add(window)
+	to := im.newest.reading.At.Truncate(metering.Window).Add(metering.Window)
 	im.screen.say("Ask for the last hours of a meter:\n\n  curl '%s'\n",
-		queryURL(im.address, hourlyMean.Spec().Name, im.newest.meter, to.Add(-6*time.Hour), to))
+		queryURL(im.address, metering.HourlyMean.Spec().Name, im.newest.meter, to.Add(-6*time.Hour), to))
 }

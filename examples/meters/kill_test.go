@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidemill/tidemill/examples/meters/metering"
 )
 
 // TestKill9 kills the built program with SIGKILL at random moments, starts it
@@ -195,7 +197,7 @@ func (k *killer) checkStore(address, store string, want map[windowID]*history) {
 			Rows []struct {
 				Key   string
 				Start time.Time
-				Value Mean
+				Value metering.Mean
 			}
 			Cursor string
 		}
@@ -206,7 +208,7 @@ func (k *killer) checkStore(address, store string, want map[windowID]*history) {
 		k.get(url, &answer)
 		for _, r := range answer.Rows {
 			h := want[windowID{r.Key, r.Start.UnixMilli()}]
-			if h == nil || r.Value != (Mean{h.sum, h.n}) {
+			if h == nil || r.Value != (metering.Mean{Sum: h.sum, N: h.n}) {
 				if wrong++; wrong == 1 {
 					k.t.Errorf("%s: %+v, want %+v; further ones are counted", store, r, h)
 				}

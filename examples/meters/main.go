@@ -3,7 +3,7 @@
 //
 //	go run ./examples/meters
 //
-// The computation is in topology.go. The rest is a command line around it: csv.go
+// The computation is package metering. The rest is a command line around it: csv.go
 // and source.go read the file, import.go sends it to the log, results.go writes
 // what came out.
 package main
@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/tidemill/tidemill/examples/meters/metering"
 	"github.com/tidemill/tidemill/runtime"
 )
 
@@ -51,7 +52,7 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 // run runs the application until ctx ends, or with -exit until everything is
 // processed.
 func run(ctx context.Context, o options, stdin io.Reader, scr *screen) (err error) {
-	top, err := meterAverages(int32(o.partitions), o.emission)
+	top, err := metering.Averages(int32(o.partitions), o.emission)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidemill/tidemill/examples/meters/metering"
 	"github.com/tidemill/tidemill/processor"
 	"github.com/tidemill/tidemill/runtime/streamtest"
 	"github.com/tidemill/tidemill/state"
@@ -29,15 +30,15 @@ var story = []struct {
 }
 
 func play(d *streamtest.Driver) {
-	in := streamtest.Input(d, readings)
+	in := streamtest.Input(d, metering.Readings)
 	for _, s := range story {
 		at := noon.Add(time.Duration(s.minute) * time.Minute)
-		in.SendAt("m1", Reading{KWh: s.kwh, At: at}, at)
+		in.SendAt("m1", metering.Reading{KWh: s.kwh, At: at}, at)
 	}
 }
 
 func build(emit topology.Emission) func() (*topology.Topology, error) {
-	return func() (*topology.Topology, error) { return meterAverages(1, emit) }
+	return func() (*topology.Topology, error) { return metering.Averages(1, emit) }
 }
 
 // show formats results of m1 as start=mean.
@@ -52,11 +53,11 @@ func TestEveryUpdate(t *testing.T) {
 	want := []string{"12:00=1", "12:00=1.5", "12:00=2", "13:00=10", "12:00=3", "13:00=15", "14:00=0"}
 	streamtest.Run(t, build(topology.OnUpdate), func(t *testing.T, d *streamtest.Driver) {
 		play(d)
-		if got := show(streamtest.Output(d, hourly).Records()); !slices.Equal(got, want) {
+		if got := show(streamtest.Output(d, metering.Hourly).Records()); !slices.Equal(got, want) {
 			t.Errorf("hourly: %v, want %v", got, want)
 		}
 		last := map[string]float64{}
-		for _, r := range streamtest.Output(d, lastHour).Records() {
+		for _, r := range streamtest.Output(d, metering.LastHour).Records() {
 			last[r.Key.Start.Time().Format("15:04")] = r.Value
 		}
 		// From 12:15: 2, 3, 10, 6 and the 99 that the hour from noon refuses.
@@ -70,7 +71,7 @@ func TestOnClose(t *testing.T) {
 	want := []string{"12:00=3", "13:00=15"}
 	streamtest.Run(t, build(topology.OnClose), func(t *testing.T, d *streamtest.Driver) {
 		play(d)
-		if got := show(streamtest.Output(d, hourly).Records()); !slices.Equal(got, want) {
+		if got := show(streamtest.Output(d, metering.Hourly).Records()); !slices.Equal(got, want) {
 			t.Errorf("hourly: %v, want %v", got, want)
 		}
 	})
@@ -81,7 +82,7 @@ func TestOncePerCommit(t *testing.T) {
 	streamtest.Run(t, build(topology.OnCommit), func(t *testing.T, d *streamtest.Driver) {
 		play(d)
 		last := map[string]string{}
-		for _, row := range show(streamtest.Output(d, hourly).Records()) {
+		for _, row := range show(streamtest.Output(d, metering.Hourly).Records()) {
 			last[row[:5]] = row
 		}
 		if fmt.Sprint(last) != fmt.Sprint(want) {

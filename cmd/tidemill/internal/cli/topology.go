@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/cmd/tidemill/internal/bench"
+	"github.com/tidemill/tidemill/examples/meters/metering"
 	"github.com/tidemill/tidemill/topology"
 )
 
@@ -18,6 +19,9 @@ type example struct {
 
 // examples is the registry of the topology command.
 var examples = []example{
+	{"meters", "average per meter and hour, and over the last hour: examples/meters", func() (*topology.Topology, error) {
+		return metering.Averages(4, topology.OnUpdate)
+	}},
 	{"bench-hourly", "hourly mean per meter, as 'tidemill bench hourly' runs it", func() (*topology.Topology, error) { return bench.Topology(bench.Hourly) }},
 	{"bench-count", "running count per key, as 'tidemill bench count' runs it", func() (*topology.Topology, error) { return bench.Topology(bench.Count) }},
 }
@@ -27,7 +31,7 @@ func newTopology(env Env) *cobra.Command {
 		Use: "topology [NAME]", Short: "Describe a topology that comes with the engine.",
 		Long: `Describe a topology that comes with the engine: its parts, operators, topics and
 stores. Without a name, list what there is.`,
-		Example: "  tidemill topology bench-hourly -o mermaid",
+		Example: "  tidemill topology meters -o mermaid",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("unexpected argument %q", args[1])
