@@ -134,7 +134,7 @@ func (p *Producer[K, V]) SendRecord(r processor.Record[K, V]) error {
 	}
 	b := p.builders[partition]
 	p.size -= b.Size()
-	b.Append(int64(r.Time), key, value, logHeaders(r.Headers))
+	b.Append(int64(r.Time), key, value, changelog.LogHeaders(r.Headers))
 	p.size += b.Size()
 	return nil
 }
@@ -181,14 +181,3 @@ func (p *Producer[K, V]) commit(ctx context.Context, position SourcePosition) er
 
 // Close drops what is uncommitted.
 func (p *Producer[K, V]) Close() error { return p.writer.Close() }
-
-func logHeaders(headers []processor.Header) []recordbatch.Header {
-	if len(headers) == 0 {
-		return nil
-	}
-	out := make([]recordbatch.Header, len(headers))
-	for i, h := range headers {
-		out[i] = recordbatch.Header{Key: h.Key, Value: h.Value}
-	}
-	return out
-}

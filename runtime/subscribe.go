@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
 	"github.com/tidemill/tidemill/processor"
@@ -166,9 +167,7 @@ func (s *Subscription[K, V]) decode(partition int32) (r processor.Record[K, V], 
 	if err != nil {
 		return r, &DecodeError{Origin: r.Origin, Err: err}
 	}
-	for _, h := range headers {
-		r.Headers = append(r.Headers, processor.Header{Key: h.Key, Value: h.Value})
-	}
+	r.Headers = changelog.RecordHeaders(headers)
 	return r, nil
 }
 

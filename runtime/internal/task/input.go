@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 
+	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
 	"github.com/tidemill/tidemill/processor"
@@ -109,10 +110,7 @@ func (in *input) take(raw *topology.Raw) error {
 	if err != nil {
 		return fmt.Errorf("%s offset %d: headers: %w", in.tp, in.it.Offset, err)
 	}
-	raw.Headers = make([]processor.Header, len(headers))
-	for i, h := range headers {
-		raw.Headers[i] = processor.Header{Key: h.Key, Value: h.Value}
-	}
+	raw.Headers = changelog.RecordHeaders(headers)
 	return nil
 }
 

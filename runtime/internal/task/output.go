@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
 	"github.com/tidemill/tidemill/processor"
@@ -34,21 +35,10 @@ func (o *output) Append(partition int32, time int64, key, value []byte, headers 
 		o.parts[partition] = b
 	}
 	before := b.Size()
-	b.Append(time, key, value, logHeaders(headers))
+	b.Append(time, key, value, changelog.LogHeaders(headers))
 	*o.records++
 	*o.bytes += b.Size() - before
 	return nil
-}
-
-func logHeaders(headers []processor.Header) []recordbatch.Header {
-	if len(headers) == 0 {
-		return nil
-	}
-	out := make([]recordbatch.Header, len(headers))
-	for i, h := range headers {
-		out[i] = recordbatch.Header{Key: h.Key, Value: h.Value}
-	}
-	return out
 }
 
 // Appended is what a commit appends to one partition.
