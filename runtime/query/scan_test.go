@@ -255,7 +255,10 @@ func TestCursor(t *testing.T) {
 			t.Errorf("GET %s names %q", other, p.Parameter)
 		}
 	}
-	for _, bad := range []string{"", "x", "!!!", strings.Repeat("A", 10_000), page.Cursor + "A", page.Cursor[4:]} {
+	if w := do(h, "GET", with(target, ""), ""); w.Code != 200 {
+		t.Errorf("an empty cursor, which is the first page, answers %d", w.Code)
+	}
+	for _, bad := range []string{"x", "!!!", strings.Repeat("A", 10_000), page.Cursor + "A", page.Cursor[4:]} {
 		if w := do(h, "GET", with(target, bad), ""); w.Code != 400 && w.Code != 409 {
 			t.Errorf("cursor %.20q answers %d", bad, w.Code)
 		}

@@ -59,7 +59,7 @@ func (h *handler) newPage(st store, endpoint string, q params, bound []string) (
 	p := page{st: st, partitions: st.all(), limit: int(limit)}
 	p.scan = scanOf([]byte(h.backend.App()), []byte(endpoint), []byte(st.name),
 		strconv.AppendInt(nil, int64(st.partitions), 10), digestParams(q, bound))
-	if q.has("cursor") {
+	if q.get("cursor") != "" {
 		at, err := h.sealer.open(p.scan, q.get("cursor"))
 		if err != nil {
 			return page{}, err
