@@ -123,6 +123,8 @@ func (c Config) withDefaults(app string) (Config, error) {
 	nonNegative("CacheBytes", int64(c.CacheBytes))
 	nonNegative("BufferBytes", int64(c.BufferBytes))
 	nonNegative("MaxRecordBytes", int64(c.MaxRecordBytes))
+	nonNegative("MaxIdle", int64(c.MaxIdle))
+	nonNegative("FlushInterval", int64(c.FlushInterval))
 	if c.Poison > PoisonDeadLetter {
 		fail("Config.Poison is %d: use PoisonFail, PoisonSkip or PoisonDeadLetter", c.Poison)
 	}

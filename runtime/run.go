@@ -3,19 +3,17 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"sync"
 	"time"
 
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
-	"github.com/tidemill/tidemill/state"
-	"github.com/tidemill/tidemill/state/memdb"
-	"github.com/tidemill/tidemill/state/pebbledb"
 )
+
+// TaskError is why Run ended, if it was user code or a record: it names the task,
+// the node and the record.
+type TaskError = worker.TaskError
 
 // closeTimeout bounds the last commit when an App stops.
 const closeTimeout = 10 * time.Second
@@ -79,7 +77,7 @@ func (a *App) runWorker(ctx context.Context, w *worker.Worker) (err error) {
 		_, err = w.Turn(ctx, pollWait)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		// The turn was interrupted where it waited for input, which loses nothing.
+		// A commit was interrupted: the next start finds out whether it is durable.
 		err = nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -134,32 +132,6 @@ func (a *App) workerConfig(i int, tasks []worker.Assigned) worker.Config {
 			Poisoned:  a.metrics.poisoned,
 		},
 	}
-}
-
-func (a *App) engineDir(task string) string { return filepath.Join(a.cfg.Dir, "state", task) }
-
-func (a *App) openEngine(task string) (state.Engine, error) {
-	if a.cfg.StateInMemory {
-		return memdb.New(), nil
-	}
-	return pebbledb.Open(pebbledb.Options{
-		FS: a.cfg.FS, Dir: a.engineDir(task), Shared: a.shared, MemTableBytes: memTableBytes(len(a.statuses)),
-		Logger: a.cfg.Logger, Now: a.cfg.Now,
-	})
-}
-
-func (a *App) dropEngine(task string) error {
-	if a.cfg.StateInMemory {
-		return nil
-	}
-	err := pebbledb.Destroy(a.cfg.FS, a.engineDir(task))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", a.engineDir(task), err)
-	}
-	return nil
 }
 
 func (a *App) setFatal(err error) {

@@ -21,7 +21,7 @@ type TaskError struct {
 func (e *TaskError) Error() string {
 	where := fmt.Sprintf("record %s", e.Origin)
 	if e.Origin.Topic == "" {
-		where = "a window close, punctuation or commit"
+		where = "initialising, a window close, a punctuation or a commit"
 	}
 	return fmt.Sprintf("task %s stopped at node %s by %s: %v; mend the record or the node, or set Config.Poison to skip "+
 		"such records or to send them to a dead-letter topic", e.Task, e.Node, where, e.Err)

@@ -55,6 +55,10 @@ func (w *Worker) newTask(s *slot) error {
 		Position: s.position, Start: s.start, CacheBytes: w.cfg.CacheBytes, MaxRecordBytes: w.cfg.MaxRecordBytes,
 		Placement: w.cfg.Placement, Now: w.cfg.Now, RowFailed: w.rowFailed(s),
 	})
+	var node *topology.NodeError
+	if errors.As(err, &node) {
+		return &TaskError{Task: s.id, Node: node.Node, Err: node}
+	}
 	if err != nil {
 		return err
 	}
@@ -66,6 +70,8 @@ func (w *Worker) newTask(s *slot) error {
 		if err := w.reader.Assign(tp, offset); err != nil {
 			return fmt.Errorf("read %s from offset %d: %w", tp, offset, err)
 		}
+		// A move keeps the pause, but the queue for which it was made is gone.
+		w.reader.Resume(tp)
 	}
 	clear(s.paused)
 	return nil
@@ -151,7 +157,7 @@ func (w *Worker) openStore(ctx context.Context, s *slot) error {
 			return err
 		}
 		if attempt > 0 {
-			return fmt.Errorf("its rebuilt store is unfit again: %s: %w", unfit, err)
+			return errors.Join(fmt.Errorf("its rebuilt store is unfit again: %s", unfit), err)
 		}
 		w.cfg.Logger.Warn("local state is dropped and rebuilt from the changelog", "task", s.id, "reason", unfit, "error", err)
 		if err := w.cfg.DropEngine(s.id); err != nil {

@@ -21,8 +21,8 @@ type Progress struct {
 }
 
 // Turn does one round: poll, step every task, punctuate, commit if it is due. It
-// waits up to wait for input when there is nothing to do. After an error the
-// worker is finished: Close it.
+// waits up to wait for input when there is nothing to do, and does nothing more
+// when ctx ends meanwhile. After an error the worker is finished: Close it.
 func (w *Worker) Turn(ctx context.Context, wait time.Duration) (Progress, error) {
 	p, err := w.turn(ctx, wait)
 	if err != nil {
@@ -32,7 +32,7 @@ func (w *Worker) Turn(ctx context.Context, wait time.Duration) (Progress, error)
 }
 
 func (w *Worker) turn(ctx context.Context, wait time.Duration) (p Progress, err error) {
-	if err := w.poll(ctx, wait); err != nil {
+	if err := w.poll(ctx, wait); err != nil || ctx.Err() != nil {
 		return p, err
 	}
 	now := w.cfg.Now()
@@ -67,7 +67,9 @@ func (w *Worker) poll(ctx context.Context, wait time.Duration) error {
 	}
 	fetched, err := w.reader.Poll(polled)
 	if err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		// That the wait or ctx has ended is no failure of the worker: it has lost
+		// nothing, and commits what it has done when it is closed.
+		if ended := polled.Err(); ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Cause(polled))) {
 			return nil
 		}
 		return fmt.Errorf("worker %s: read input: %w", w.cfg.WriterID, err)
@@ -91,8 +93,10 @@ func (w *Worker) boundWait(wait time.Duration) time.Duration {
 		if due, ok := s.task.NextWall(); ok {
 			wait = min(wait, due.Sub(now))
 		}
-		if s.task.Pending() || w.holds(s) {
+		if s.task.Pending() {
 			wait = 0
+		} else if w.holds(s) {
+			wait = min(wait, w.heldUpFor(s, now))
 		}
 	}
 	return max(wait, 0)
@@ -133,9 +137,6 @@ func (w *Worker) stepTask(s *slot, now time.Time) (taken int, err error) {
 	if err != nil {
 		return taken, w.poisoned(s, err)
 	}
-	if taken > 0 {
-		s.waitingSince = time.Time{}
-	}
 	for _, source := range s.assigned.Sub.Sources {
 		w.throttle(s, commitlog.TopicPartition{Topic: source.Name, Partition: s.assigned.Partition})
 	}
@@ -143,15 +144,28 @@ func (w *Worker) stepTask(s *slot, now time.Time) (taken int, err error) {
 }
 
 // idleOver says that an empty input has held up the others of its task for the
-// configured time.
+// configured time. They go on without it until it has records again.
 func (w *Worker) idleOver(s *slot, now time.Time) bool {
-	if len(s.assigned.Sub.Sources) == 1 || !w.holds(s) {
+	if !s.task.Blocked() {
+		s.waitingSince = time.Time{}
 		return false
 	}
 	if s.waitingSince.IsZero() {
+		if !w.holds(s) {
+			return false // nobody waits for it yet
+		}
 		s.waitingSince = now
 	}
 	return now.Sub(s.waitingSince) >= w.cfg.MaxIdle
+}
+
+// heldUpFor is how much longer the queued input of a task has to wait for an
+// empty one.
+func (w *Worker) heldUpFor(s *slot, now time.Time) time.Duration {
+	if s.waitingSince.IsZero() || !s.task.Blocked() {
+		return 0
+	}
+	return s.waitingSince.Add(w.cfg.MaxIdle).Sub(now)
 }
 
 func (w *Worker) uncommitted() bool {

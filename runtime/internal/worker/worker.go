@@ -45,7 +45,8 @@ type slot struct {
 	toGo     int64
 	commit   time.Time
 	flushed  time.Time
-	// waitingSince is since when an input is missing that others wait for.
+	// waitingSince is since when others wait for an input that is empty although
+	// the log has more of it.
 	waitingSince time.Time
 }
 
@@ -69,7 +70,9 @@ func (w *Worker) Start(ctx context.Context) error {
 	if w.writer, err = w.cfg.Log.OpenWriter(ctx, w.cfg.WriterID); err != nil {
 		return fmt.Errorf("worker %s: open its writer: %w", w.cfg.WriterID, err)
 	}
-	if w.reader, err = w.cfg.Log.NewReader(commitlog.ReaderOptions{}); err != nil {
+	// One poll must not bring more of a partition than may be held.
+	options := commitlog.ReaderOptions{MaxPartitionBytes: min(maxPollBytes, w.cfg.BufferBytes)}
+	if w.reader, err = w.cfg.Log.NewReader(options); err != nil {
 		return fmt.Errorf("worker %s: open its reader: %w", w.cfg.WriterID, err)
 	}
 	groups, err := w.cfg.Log.GroupOffsets(ctx, w.cfg.App)
@@ -83,6 +86,9 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxPollBytes bounds what one poll returns of a partition.
+const maxPollBytes = 1 << 20
 
 // Close commits what is uncommitted, unless the worker has failed, and closes
 // tasks and stores.
@@ -108,10 +114,12 @@ func (w *Worker) release(flush bool) error {
 		if s.engine == nil {
 			continue
 		}
-		if flush {
-			errs = append(errs, s.engine.Close())
-		} else if k, ok := s.engine.(interface{ Kill() error }); ok {
+		// A store that cannot be killed is closed: it holds whole commits only, and
+		// left open it would keep its directory locked and its goroutines running.
+		if k, ok := s.engine.(interface{ Kill() error }); ok && !flush {
 			errs = append(errs, k.Kill())
+		} else {
+			errs = append(errs, s.engine.Close())
 		}
 	}
 	if w.reader != nil {
