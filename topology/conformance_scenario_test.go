@@ -103,8 +103,6 @@ func (v *jsonValue) UnmarshalJSON(text []byte) (err error) {
 // params are the parameters of a node, each read as what its operator expects.
 type params map[string]json.RawMessage
 
-func (p params) has(name string) bool { _, ok := p[name]; return ok }
-
 // read decodes a parameter; one that is missing leaves into as it is.
 func (p params) read(name string, into any) error {
 	raw, ok := p[name]

@@ -13,16 +13,15 @@ import (
 
 // shapeParts are the parts of the topology of TestShapeDiff that a case changes.
 type shapeParts struct {
-	app, sub                string
-	in, re                  Topic[string, int64]
-	windows                 Windows
-	emission                Emission
-	sums                    state.KeyValueStore[string, int64]
-	counts                  state.WindowStore[string, int64]
-	process                 string
-	extra                   func(b *Builder, in *Stream[string, int64])
-	sumsBehindRe, withoutIn bool
-	withoutSums             bool
+	app, sub                  string
+	in, re                    Topic[string, int64]
+	windows                   Windows
+	emission                  Emission
+	sums                      state.KeyValueStore[string, int64]
+	counts                    state.WindowStore[string, int64]
+	process                   string
+	extra                     func(b *Builder, in *Stream[string, int64])
+	sumsBehindRe, withoutSums bool
 }
 
 func defaultShape() shapeParts {

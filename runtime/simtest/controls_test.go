@@ -16,7 +16,7 @@ import (
 
 // found is what a broken guard led to, over many seeds: how many had which kind
 // of finding.
-type found struct{ lost, dup, wrong, refused, rebuilt int }
+type found struct{ lost, dup, wrong, refused int }
 
 func runBroken(t *testing.T, name string, seeds uint64, broken func() faults, one func(uint64, faults) (verdict, error)) found {
 	t.Helper()

@@ -13,7 +13,7 @@ type liveSnapshots struct{ state.Engine }
 type liveView struct{ state.Engine }
 
 func (liveView) Close() error                             { return nil }
-func (e liveSnapshots) Snapshot() (state.Snapshot, error) { return liveView{e.Engine}, nil }
+func (e liveSnapshots) Snapshot() (state.Snapshot, error) { return liveView(e), nil }
 
 type overwritesDst struct{ state.Engine }
 

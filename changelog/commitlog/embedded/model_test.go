@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -337,11 +336,4 @@ func (m *model) checkEpochs(l *Log, v *verdict) error {
 		m.epochs[id] = w.Epoch()
 	}
 	return nil
-}
-
-// expectedEnd reports whether a workload ended for a reason that a fault test
-// causes on purpose.
-func expectedEnd(err error) bool {
-	return err == nil || errors.Is(err, commitlog.ErrClosed) || errors.Is(err, commitlog.ErrUnknownOutcome) ||
-		errors.Is(err, commitlog.ErrReadOnly)
 }
