@@ -30,6 +30,8 @@ type Job struct {
 	Workers        int
 	Emit           string
 	CommitInterval time.Duration
+	// Retention is how long W1 keeps its windows; 0 is as long as lateness requires.
+	Retention time.Duration
 	// CommitRecords is how many records the handwritten loop collects before it
 	// lets go of its outputs: the mean of the engine's commits.
 	CommitRecords int64
@@ -57,6 +59,8 @@ func (j Job) Check() error {
 		return fmt.Errorf("%s is %d: want 1 to %d", n, j.N, maxRecords)
 	case j.Records() > maxRecords:
 		return fmt.Errorf("%d records are too many for the memory of the check: want at most %d", j.Records(), maxRecords)
+	case j.Retention != 0 && j.Retention < windowSize+windowGrace:
+		return fmt.Errorf("--retention is %v: want at least %v, window size plus grace, or 0 for just that", j.Retention, windowSize+windowGrace)
 	case j.Partitions < 1 || j.Partitions > 1024:
 		return fmt.Errorf("--partitions is %d: want 1 to 1024", j.Partitions)
 	case j.Workers < 1 || j.Workers > 1024:

@@ -57,9 +57,14 @@ func (s meanSerde) Decode(src []byte) (mean, error) {
 // windowedKey is what the result topic of W1 is keyed by.
 var windowedKey = serde.TimeWindowed(serde.String, windowSize)
 
-// hourlyMean keeps rows no longer than lateness requires: the workload asks for
-// closed windows only by their results.
-var hourlyMean = state.Window("hourly-mean", serde.String, meanSerde{}).Retention(windowSize + windowGrace)
+// hourlyMean keeps rows no longer than lateness requires, unless the job says
+// otherwise: the workload asks for closed windows only by their results. A row
+// that expires before the commit after its last update is never logged.
+var hourlyMean = state.Window("hourly-mean", serde.String, meanSerde{})
+
+func (j Job) hourlyStore() state.WindowStore[string, mean] {
+	return hourlyMean.Retention(max(j.Retention, windowSize+windowGrace))
+}
 
 var counts = state.KeyValue("counts", serde.String, serde.Int64)
 
@@ -75,7 +80,7 @@ func (j Job) build() (*topology.Topology, error) {
 	}
 	results := topology.Topic[state.Windowed[string], float64]{Name: outputTopic, Partitions: int32(j.Partitions), Key: windowedKey, Value: serde.Float64}
 	byHour := grouped.WindowedBy(topology.Tumbling(windowSize).Grace(windowGrace)).Emit(j.emission())
-	means := topology.Aggregate(byHour, topology.Fold(mean.add), hourlyMean)
+	means := topology.Aggregate(byHour, topology.Fold(mean.add), j.hourlyStore())
 	topology.MapValues(means.ToStream(), mean.value).To(results)
 	return b.Build()
 }

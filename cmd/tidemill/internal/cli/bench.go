@@ -54,6 +54,8 @@ func newBenchHourly(env Env) *cobra.Command {
 	flags.IntVar(&f.job.Keys, "meters", 10_000, "number of meters")
 	flags.IntVar(&f.job.N, "rounds", 400, "readings per meter")
 	flags.StringVar(&f.job.Emit, "emit", bench.EmitCommit, "when results leave: update, commit or close")
+	flags.DurationVar(&f.job.Retention, "retention", 0, "how long windows are kept; 0 is window size plus grace. In a catch-up most rows then "+
+		"expire before a commit logs them; with a day every row is logged")
 	return cmd
 }
 
