@@ -90,7 +90,7 @@ func (a *App) openEngine(task string) (state.Engine, error) {
 func (a *App) removeOlder(dirs []stateDir) {
 	for _, d := range dirs {
 		if err := pebbledb.Destroy(a.cfg.FS, d.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			a.cfg.Logger.Info("a store that was given up cannot be removed yet", "dir", d.path, "error", err)
+			a.cfg.Logger.Info("a store that was given up cannot be removed yet", "dir", d.path, "error", err.Error())
 		}
 	}
 }

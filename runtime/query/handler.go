@@ -120,7 +120,7 @@ func (h *handler) serve(rt route) http.HandlerFunc {
 		}
 		p := problemOf(err)
 		if p.Code == CodeInternal || t.wrote {
-			h.opts.Log.Error("query failed", "route", rt.path, "answered", t.wrote, "err", err)
+			h.opts.Log.Error("query failed", "route", rt.path, "answered", t.wrote, "err", err.Error())
 		}
 		if !t.wrote { // else only the clean-up failed
 			p.write(w)

@@ -243,7 +243,14 @@ func raise(v *atomic.Uint64, n uint64) {
 //
 // A dead store is left as it is: Pebble's Close would wait for a goroutine that
 // has ended. Its memory, descriptors and lock are held until the process ends.
-func (d *DB) Close() error {
+func (d *DB) Close() error { return d.shut((*DB).flush) }
+
+// Kill closes the store without the flush, as a crash would end it: what was not
+// flushed is replayed from the changelog. On a full disk, where a flush waits for
+// room, it is the way out.
+func (d *DB) Kill() error { return d.shut(func(*DB) error { return nil }) }
+
+func (d *DB) shut(flush func(*DB) error) error {
 	if !d.gate.shutOnce() {
 		return state.ErrEngineClosed
 	}
@@ -255,7 +262,7 @@ func (d *DB) Close() error {
 		return errors.Join(err, d.release())
 	}
 	err := d.closeReaders()
-	err = errors.Join(err, d.flush())
+	err = errors.Join(err, flush(d))
 	if d.faultErr() == nil {
 		err = errors.Join(err, d.detached("close", d.pebble.Close))
 	}

@@ -32,7 +32,7 @@ func (d *DB) markDead(cause error) {
 	close(d.health.dead)
 	// The caller may hold Pebble's locks, and a log or a callback may wait.
 	go func() {
-		d.opts.Logger.Error("state store died", "dir", d.opts.Dir, "err", err)
+		d.opts.Logger.Error("state store died", "dir", d.opts.Dir, "err", err.Error())
 		if d.opts.OnFault != nil {
 			d.opts.OnFault(err)
 		}

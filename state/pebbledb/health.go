@@ -80,7 +80,7 @@ func (d *DB) events() *pebble.EventListener {
 // would burn a core until the process ends: there its goroutine is ended.
 func (d *DB) onBackgroundError(err error) {
 	d.counters.backgroundErrors.Add(1)
-	d.log(&d.counters.backgroundLog, slog.LevelError, "store flush or compaction failed; it is retried", "err", err)
+	d.log(&d.counters.backgroundLog, slog.LevelError, "store flush or compaction failed; it is retried", "err", err.Error())
 	if pebble.IsCorruptionError(err) {
 		d.markDead(err)
 	}

@@ -130,3 +130,50 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// A killed store loses what was not flushed and keeps what was, and can be opened
+// again.
+func TestKill(t *testing.T) {
+	fs := vfs.NewMem()
+	for _, c := range []struct {
+		key   string
+		flush bool
+		end   func(*DB) error
+		want  string
+	}{
+		{"a", true, (*DB).Kill, "a"},
+		{"b", false, (*DB).Kill, "a"},
+		{"c", false, (*DB).Close, "ac"},
+	} {
+		db, err := Open(Options{FS: fs, Dir: "store"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := db.NewBatch()
+		if err := errors.Join(b.Set([]byte(c.key), nil), db.Apply(b)); err != nil {
+			t.Fatal(err)
+		}
+		if c.flush {
+			if err := db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.end(db); err != nil {
+			t.Fatal(err)
+		}
+		if db, err = Open(Options{FS: fs, Dir: "store"}); err != nil {
+			t.Fatal(err)
+		}
+		have := ""
+		for _, key := range []string{"a", "b", "c"} {
+			if _, ok, err := db.Get(nil, []byte(key)); err != nil {
+				t.Fatal(err)
+			} else if ok {
+				have += key
+			}
+		}
+		if err := db.Close(); err != nil || have != c.want {
+			t.Fatalf("after %q the store has %q, want %q (%v)", c.key, have, c.want, err)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 // A failing flush is retried hundreds of times a second, each with a message.
 const (
-	logLines  = 10
+	logLines  = 2
 	logPeriod = 10 * time.Second
 )
 

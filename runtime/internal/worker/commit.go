@@ -118,7 +118,7 @@ func (w *Worker) transaction(ctx context.Context, commits []taskCommit) (map[com
 			return ranges, err
 		}
 		if attempt == 0 {
-			w.cfg.Logger.Error("commits wait for disk space", "worker", w.cfg.WriterID, "error", err)
+			w.cfg.Logger.Error("commits wait for disk space", "worker", w.cfg.WriterID, "error", err.Error())
 		}
 		if err := w.writer.Abort(); err != nil {
 			return nil, err

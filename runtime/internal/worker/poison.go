@@ -98,7 +98,7 @@ func (w *Worker) rowFailed(s *slot) func(topology.RowFailure) {
 }
 
 func (w *Worker) count(s *slot, err *topology.NodeError, origin processor.Origin) {
-	w.cfg.Logger.Warn("left out by the poison policy", "task", s.id, "node", err.Node, "record", origin.String(), "error", err.Err)
+	w.cfg.Logger.Warn("left out by the poison policy", "task", s.id, "node", err.Node, "record", origin.String(), "error", err.Err.Error())
 	if w.cfg.Hooks.Poisoned != nil {
 		w.cfg.Hooks.Poisoned(s.id, err.Node, className(err), origin)
 	}

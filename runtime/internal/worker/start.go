@@ -159,7 +159,11 @@ func (w *Worker) openStore(ctx context.Context, s *slot) error {
 		if attempt > 0 {
 			return errors.Join(fmt.Errorf("its rebuilt store is unfit again: %s", unfit), err)
 		}
-		w.cfg.Logger.Warn("local state is dropped and rebuilt from the changelog", "task", s.id, "reason", unfit, "error", err)
+		reason := unfit
+		if err != nil {
+			reason = err.Error()
+		}
+		w.cfg.Logger.Warn("local state is dropped and rebuilt from the changelog", "task", s.id, "reason", reason)
 		if err := w.cfg.DropEngine(s.id); err != nil {
 			return fmt.Errorf("drop local state: %w", err)
 		}
