@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/changelog"
+	"github.com/tidemill/tidemill/processor/serde/serdetest"
 )
 
 func TestPositionRoundTrip(t *testing.T) {
@@ -33,7 +34,9 @@ func TestNewerPositionIsRefused(t *testing.T) {
 func FuzzDecodePosition(f *testing.F) {
 	f.Add([]byte(`{"version":1,"task":"app_0","inputs":{"in":1},"stream_time":-1,"clocks":{}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		p, err := changelog.DecodePosition(raw)
+		var p changelog.Position
+		var err error
+		serdetest.Bounded(t, len(raw), func() { p, err = changelog.DecodePosition(raw) })
 		if err != nil || p.Version != changelog.PositionVersion {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tidemill/tidemill/processor/serde"
+	"github.com/tidemill/tidemill/processor/serde/serdetest"
 )
 
 // FuzzCursor: no text but a sealed cursor opens, and one of these gives back the
@@ -20,6 +21,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add("", []byte{}, int32(0))
 	f.Add("AQ", []byte{0xff, 0}, int32(-1))
 	f.Fuzz(func(t *testing.T, text string, key []byte, partition int32) {
+		serdetest.Bounded(t, len(text), func() { _, _ = s.open(scan, text) })
 		if at, err := s.open(scan, text); err == nil {
 			again, err := s.seal(scan, at)
 			if err != nil || again != text {
@@ -57,6 +59,7 @@ func FuzzKey(f *testing.F) {
 		if err != nil {
 			return
 		}
+		serdetest.Bounded(t, len(text), func() { _, _ = c.parse(enc, text) })
 		key, err := c.parse(enc, text)
 		if err != nil {
 			return

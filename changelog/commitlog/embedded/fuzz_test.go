@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
+	"github.com/tidemill/tidemill/processor/serde/serdetest"
 )
 
 func sampleEntries() [][]byte {
@@ -56,7 +57,9 @@ func FuzzDecodeEntry(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeEntry(bytes.Clone(b))
+		var e *entry
+		var err error
+		serdetest.Bounded(t, len(b), func() { e, err = decodeEntry(bytes.Clone(b)) })
 		if err != nil {
 			return
 		}
@@ -118,7 +121,10 @@ func FuzzDecodeRecoveryPoint(f *testing.F) {
 	}
 	f.Add(b[:len(b)-4])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, err := decodeRecoveryPoint(binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli)))
+		sealed := binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli))
+		var r *recoveryPoint
+		var err error
+		serdetest.Bounded(t, len(body), func() { r, err = decodeRecoveryPoint(sealed) })
 		if err != nil {
 			return
 		}
@@ -135,5 +141,7 @@ func FuzzDecodeRecoveryPoint(f *testing.F) {
 
 func FuzzDecodeIndex(f *testing.F) {
 	f.Add([]byte(indexMagic), int64(0), int64(0))
-	f.Fuzz(func(_ *testing.T, b []byte, base, size int64) { decodeIndex(b, base, size) })
+	f.Fuzz(func(t *testing.T, b []byte, base, size int64) {
+		serdetest.Bounded(t, len(b), func() { decodeIndex(b, base, size) })
+	})
 }
