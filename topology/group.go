@@ -55,8 +55,9 @@ func (s *Stream[K, V]) GroupByKey() *GroupedStream[K, V] {
 }
 
 // GroupBy groups by a new key: it sends every record through the given topic, in
-// which equal keys share a partition. Records whose new key is null are dropped,
-// counted.
+// which equal keys share a partition. Where the new key may be null, go step by
+// step: [SelectKey], then [WithKey], which drops and counts such records, then
+// [Stream.Repartition] and [Stream.GroupByKey].
 func GroupBy[K, V, J any](s *Stream[K, V], key func(K, V) J, through Topic[J, V]) *GroupedStream[J, V] {
 	return SelectKey(s, key).Repartition(through).GroupByKey()
 }
