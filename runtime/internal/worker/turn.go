@@ -47,6 +47,7 @@ func (w *Worker) turn(ctx context.Context, wait time.Duration) (p Progress, err 
 	if w.uncommittedSince.IsZero() && w.uncommitted() {
 		w.uncommittedSince = now
 	}
+	w.reportLag(now)
 	if w.commitDue(now) {
 		p.Committed = true
 		return p, w.Commit(ctx)
@@ -141,6 +142,22 @@ func (w *Worker) stepTask(s *slot, now time.Time) (taken int, err error) {
 		w.throttle(s, commitlog.TopicPartition{Topic: source.Name, Partition: s.assigned.Partition})
 	}
 	return taken, nil
+}
+
+// lagInterval is how old the ends of the inputs may be that others see.
+const lagInterval = time.Second
+
+// reportLag publishes the state of the tasks from time to time also without a
+// commit: a worker that waits for disk space or for an input falls behind, and its
+// lag has to show that.
+func (w *Worker) reportLag(now time.Time) {
+	if now.Sub(w.reported) < lagInterval {
+		return
+	}
+	w.reported = now
+	for _, s := range w.slots {
+		w.report(s)
+	}
 }
 
 // idleOver says that an empty input has held up the others of its task for the

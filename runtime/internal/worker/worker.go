@@ -21,6 +21,7 @@ type Worker struct {
 	slots   []*slot
 	byInput map[commitlog.TopicPartition]*slot
 
+	reported         time.Time // when all tasks were last reported
 	uncommittedSince time.Time // zero if everything is committed
 	positions        recordbatch.Builder
 	deadLetters      recordbatch.Builder
