@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidemill/tidemill/processor/serde/serdetest"
 )
 
 // readAll returns the rows of a text and the digest behind it.
@@ -95,6 +97,7 @@ func TestDigest(t *testing.T) {
 func FuzzCSVReader(f *testing.F) {
 	f.Add("m1,2018-10-29T00:00:00Z,1\n\"m\",x,\r\n\r")
 	f.Fuzz(func(t *testing.T, text string) {
+		serdetest.Bounded(t, len(text), func() { readAll(t, text) })
 		rows, digest := readAll(t, text)
 		for i, r := range rows {
 			if r.bad == nil && !r.blank && (r.meter == "" || r.reading.At.UnixMilli() < 0) {

@@ -96,7 +96,9 @@ func FuzzAppendRequest(f *testing.F) {
 		}
 		tp.Partitions = 2
 		var req appendRequest
-		if readJSON(bytes.NewReader(body), &req) != nil {
+		var err error
+		serdetest.Bounded(t, len(body), func() { err = readJSON(bytes.NewReader(body), &req) })
+		if err != nil {
 			return
 		}
 		for _, r := range req.Records {
