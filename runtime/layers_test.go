@@ -32,7 +32,8 @@ var layers = map[string][]string{
 		"changelog/commitlog/recordbatch"},
 	"runtime/internal/worker": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch", "runtime/internal/task"},
-	"runtime/query": {"processor", "processor/serde", "state", "topology", "changelog/commitlog", "changelog/commitlog/recordbatch"},
+	"runtime/assign": {},
+	"runtime/query":  {"processor", "processor/serde", "state", "topology", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime": {"processor", "processor/serde", "state", "state/memdb", "state/pebbledb", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch", "changelog/commitlog/embedded", "runtime/internal/task", "runtime/internal/worker", "runtime/query"},
 }
