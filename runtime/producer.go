@@ -172,7 +172,7 @@ func (p *Producer[K, V]) commit(ctx context.Context, position SourcePosition) er
 	at := map[commitlog.TopicPartition]commitlog.GroupOffset{
 		topicPartition(p.topic.Name, 0): {Offset: position.Offset, Metadata: position.Metadata},
 	}
-	if err := p.writer.Offsets(changelog.ProducerGroup(p.app.App(), p.name), at); err != nil {
+	if err := p.writer.Offsets(changelog.ProducerGroup(p.app.App(), p.name), commitlog.Membership{}, at); err != nil {
 		return err
 	}
 	_, err := p.writer.Commit(ctx)

@@ -183,7 +183,7 @@ func (s *Subscription[K, V]) Commit(ctx context.Context) error {
 	}
 	err := s.writer.Begin()
 	if err == nil {
-		err = s.writer.Offsets(s.group, offsets)
+		err = s.writer.Offsets(s.group, commitlog.Membership{}, offsets)
 	}
 	if err == nil {
 		_, err = s.writer.Commit(ctx)

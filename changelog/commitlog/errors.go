@@ -14,6 +14,18 @@ var (
 	ErrUnknownOutcome = errors.New("outcome of the commit is unknown")
 	// ErrUnknownTopic: there is no such topic or partition.
 	ErrUnknownTopic = errors.New("unknown topic or partition")
+	// ErrStaleGeneration: the group offsets of the transaction carry a generation
+	// that the group has left behind in a rebalance. Nothing was committed and the
+	// transaction is still open: join the new generation, then give Offsets again
+	// with it and Commit, or Abort.
+	ErrStaleGeneration = errors.New("the group has moved on to another generation")
+	// ErrNotMember: the group does not know this member (any more). What it had
+	// may have new owners: drop it without a commit, then join anew.
+	ErrNotMember = errors.New("not a member of the group")
+	// ErrDenied: the log refuses the operation for want of a permission.
+	ErrDenied = errors.New("permission denied")
+	// ErrUnreachable: the log's servers did not answer within the time to give up.
+	ErrUnreachable = errors.New("the log cannot be reached")
 	// ErrLowSpace: the disk is nearly full; nothing was written. Retry later.
 	ErrLowSpace = errors.New("disk space is low, writes are refused until there is room")
 	// ErrReadOnly: a write to the log's disk failed; reads go on, writes need a
@@ -47,4 +59,19 @@ type TopicMismatchError struct {
 
 func (e *TopicMismatchError) Error() string {
 	return fmt.Sprintf("topic %s exists with another configuration (%s)", e.Topic, strings.Join(e.Differences, "; "))
+}
+
+// HangingTransactionError reports a transaction that no one will ever end: the
+// stable end of the partition cannot pass its first offset until it is repaired.
+type HangingTransactionError struct {
+	TopicPartition
+	FirstOffset int64
+	ProducerID  int64
+	Epoch       int16
+	Waited      string // how long, and for what
+}
+
+func (e *HangingTransactionError) Error() string {
+	return fmt.Sprintf("%s: a transaction of producer %d (epoch %d) hangs at offset %d, %s; list such transactions with "+
+		"\"tidemill txn list\" and end them with \"tidemill txn repair\"", e.TopicPartition, e.ProducerID, e.Epoch, e.FirstOffset, e.Waited)
 }

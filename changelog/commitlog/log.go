@@ -81,17 +81,31 @@ type Log interface {
 	Topic(ctx context.Context, name string) (TopicConfig, error)
 	// Topics lists all topics by name, internal ones included.
 	Topics(ctx context.Context) ([]TopicConfig, error)
-	// Bounds returns the readable offsets of a partition.
+	// Bounds returns the readable offsets of a partition as they are now.
 	Bounds(ctx context.Context, tp TopicPartition) (Bounds, error)
+	// Settled waits until everything that had been appended before the call is
+	// decided, committed or aborted, and returns bounds that cover it. It is what a
+	// new owner of a task asks after it has fenced the dead writers: a plain
+	// Bounds may still miss the last commit of the previous owner. A transaction
+	// that nobody will end is a *HangingTransactionError after a bounded wait.
+	Settled(ctx context.Context, tps []TopicPartition) (map[TopicPartition]Bounds, error)
+	// Trim removes the records below an offset, which must not lie above the
+	// stable end. It is for the owner of a partition; errors.ErrUnsupported where
+	// the log does not offer it.
+	Trim(ctx context.Context, tp TopicPartition, before int64) error
 	// NewReader returns a reader without partitions.
 	NewReader(opts ReaderOptions) (Reader, error)
 	// OpenWriter takes a new epoch of the writer identity id: whatever an earlier
 	// holder had open is aborted, and its next call fails with ErrFenced. It is
 	// also how a new owner takes over from a dead one, before it reads anything.
 	OpenWriter(ctx context.Context, id string) (Writer, error)
-	// GroupOffsets returns the committed offsets of a group, none if it is new.
+	// OpenMember prepares to take part in a group; Join does it.
+	OpenMember(ctx context.Context, cfg GroupConfig) (Member, error)
+	// GroupOffsets returns the committed offsets of a group, none if it is new. It
+	// waits for transactions that have offsets of the group pending.
 	GroupOffsets(ctx context.Context, group string) (map[TopicPartition]GroupOffset, error)
-	// Latest returns the newest committed record of a key in a compacted topic.
+	// Latest returns the newest committed record of a key in a compacted topic,
+	// everything appended before the call considered (see Settled).
 	Latest(ctx context.Context, tp TopicPartition, key []byte) (Record, bool, error)
 	// ReadAt returns the records at exact offsets, in the order asked. A missing
 	// one (compacted, trimmed, past the end) has Found false.
@@ -139,9 +153,11 @@ type Reader interface {
 	Resume(tp TopicPartition)
 	// Poll returns as soon as a partition that is not paused has data, when
 	// MaxWait is over, when ctx ends (with its error) or after Wake. The answer
-	// has an entry for every assigned partition, with its current stable end,
-	// whether it has batches or not. A position below the log start or above the
-	// end fails with *OffsetOutOfRangeError.
+	// has an entry for every assigned partition, whether it has batches or not,
+	// with its stable end; a partition whose stable end is not known yet, because
+	// its server has not answered, has none. Next moves on over offsets that are
+	// no records, so an entry without batches may move it. A position below the
+	// log start or above the end fails with *OffsetOutOfRangeError.
 	Poll(ctx context.Context) ([]Fetched, error)
 	// Wake makes a waiting or the next Poll return at once.
 	Wake()
@@ -162,8 +178,9 @@ type Fetched struct {
 
 // Writer appends in transactions under a fenced identity: everything between
 // Begin and Commit becomes visible together, or not at all. It belongs to one
-// goroutine. After any error but ErrLowSpace the transaction is over: Abort, then
-// go on according to the error (see the Err values).
+// goroutine. After any error but ErrLowSpace and ErrStaleGeneration the
+// transaction is over: Abort, then go on according to the error (see the Err
+// values).
 type Writer interface {
 	// ID is the identity, Epoch its current epoch.
 	ID() string
@@ -175,13 +192,19 @@ type Writer interface {
 	// OpenExclusive claims a partition to which nobody else appends while this
 	// writer lives (changelogs have one writer). It returns the next offset.
 	OpenExclusive(ctx context.Context, tp TopicPartition) (next int64, err error)
+	// CloseExclusive gives a claim up, so that another writer can have it while this
+	// one lives: its task moves. Without a claim it does nothing. It is not for the
+	// middle of a transaction.
+	CloseExclusive(tp TopicPartition) error
 	// AppendExclusive appends to a claimed partition and returns the offset that
 	// the first record will have if the transaction commits.
 	AppendExclusive(tp TopicPartition, b *recordbatch.Builder) (base int64, err error)
-	// Offsets adds group offsets to the transaction.
-	Offsets(group string, offsets map[TopicPartition]GroupOffset) error
+	// Offsets adds group offsets to the transaction, as a member of the group. A
+	// later call for the same group replaces the membership of the earlier.
+	Offsets(group string, as Membership, offsets map[TopicPartition]GroupOffset) error
 	// Commit makes the transaction durable and visible. It returns the offset
-	// range that each partition received.
+	// range that each partition received. ErrStaleGeneration leaves the
+	// transaction open; ErrNotMember does not.
 	Commit(ctx context.Context) (map[TopicPartition]Range, error)
 	// Abort drops the transaction; without one it does nothing.
 	Abort() error
@@ -189,5 +212,6 @@ type Writer interface {
 }
 
 // Range is the half-open range of offsets [Base, Next) that one transaction
-// gave to one partition.
+// gave to one partition. Unless the partition was claimed, it may hold records of
+// other writers too.
 type Range struct{ Base, Next int64 }

@@ -95,11 +95,11 @@ func (w forgetfulWriter) Append(tp commitlog.TopicPartition, b *recordbatch.Buil
 	return w.Writer.Append(tp, b)
 }
 
-func (w forgetfulWriter) Offsets(group string, at map[commitlog.TopicPartition]commitlog.GroupOffset) error {
+func (w forgetfulWriter) Offsets(group string, as commitlog.Membership, at map[commitlog.TopicPartition]commitlog.GroupOffset) error {
 	if w.offsets {
 		return nil
 	}
-	return w.Writer.Offsets(group, at)
+	return w.Writer.Offsets(group, as, at)
 }
 
 // A store batch that is applied before the log's transaction must be found: after

@@ -2,10 +2,12 @@ package commitlogtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -20,6 +22,8 @@ type faults struct {
 	identity func(id string) string
 	writer   func(w commitlog.Writer) commitlog.Writer
 	reader   func(r commitlog.Reader) commitlog.Reader
+	group    func(cfg commitlog.GroupConfig) commitlog.GroupConfig
+	member   func(m commitlog.Member) commitlog.Member
 }
 
 type faultyLog struct {
@@ -44,6 +48,17 @@ func (l *faultyLog) NewReader(o commitlog.ReaderOptions) (commitlog.Reader, erro
 		r = l.faults.reader(r)
 	}
 	return r, err
+}
+
+func (l *faultyLog) OpenMember(ctx context.Context, cfg commitlog.GroupConfig) (commitlog.Member, error) {
+	if l.faults.group != nil {
+		cfg = l.faults.group(cfg)
+	}
+	m, err := l.Log.OpenMember(ctx, cfg)
+	if err == nil && l.faults.member != nil {
+		m = l.faults.member(m)
+	}
+	return m, err
 }
 
 // losesCommits acknowledges every third commit without committing it.
@@ -108,6 +123,67 @@ func (r *reusesBuffers) Poll(ctx context.Context) ([]commitlog.Fetched, error) {
 	return fetched, err
 }
 
+// trustsAnybody commits group offsets without looking at the membership.
+type trustsAnybody struct{ commitlog.Writer }
+
+func (w trustsAnybody) Offsets(group string, _ commitlog.Membership, at map[commitlog.TopicPartition]commitlog.GroupOffset) error {
+	return w.Writer.Offsets(group, commitlog.Membership{}, at)
+}
+
+// dropsStale takes the refusal of an old generation for the end of the transaction.
+type dropsStale struct{ commitlog.Writer }
+
+func (w dropsStale) Commit(ctx context.Context) (map[commitlog.TopicPartition]commitlog.Range, error) {
+	ranges, err := w.Writer.Commit(ctx)
+	if errors.Is(err, commitlog.ErrStaleGeneration) {
+		err = errors.Join(err, w.Abort())
+	}
+	return ranges, err
+}
+
+// forgetsClaims hides from the leader what the members said.
+type forgetsClaims struct{ commitlog.Member }
+
+func (m forgetsClaims) Join(ctx context.Context, metadata []byte, plan commitlog.PlanFunc) (commitlog.Generation, error) {
+	return m.Member.Join(ctx, metadata, func(members []commitlog.MemberInfo) (map[string][]byte, error) {
+		for i := range members {
+			members[i].Metadata = nil
+		}
+		return plan(members)
+	})
+}
+
+// neverTells does not say that the group changes.
+type neverTells struct{ commitlog.Member }
+
+func (neverTells) Changed() <-chan struct{} { return nil }
+
+// staysOnLeave leaves it to the session timeout.
+type staysOnLeave struct{ commitlog.Member }
+
+func (m staysOnLeave) Leave(context.Context) error { return m.Close() }
+
+// groupFault bounds cases that wait for what never comes.
+func groupFault(f faults) commitlogtest.Harness {
+	h := harness(f, false)
+	h.Timeout = time.Second
+	return h
+}
+
+func memberFault(wrap func(m commitlog.Member) commitlog.Member) commitlogtest.Harness {
+	return groupFault(faults{member: wrap})
+}
+
+func withoutInstance(cfg commitlog.GroupConfig) commitlog.GroupConfig {
+	cfg.Instance = ""
+	return cfg
+}
+
+func withoutSession(cfg commitlog.GroupConfig) commitlog.GroupConfig {
+	cfg.SessionTimeout = 1
+	return cfg
+}
+
 func harness(f faults, loseOnReopen bool) commitlogtest.Harness {
 	disks := map[commitlog.Log]vfs.FS{}
 	open := func(fs vfs.FS) (commitlog.Log, error) {
@@ -120,6 +196,8 @@ func harness(f faults, loseOnReopen bool) commitlogtest.Harness {
 		return faulty, nil
 	}
 	return commitlogtest.Harness{
+		Missing: []commitlogtest.Feature{commitlogtest.FeatureCompaction, commitlogtest.FeatureRetention,
+			commitlogtest.FeatureTrim, commitlogtest.FeatureServerRestart},
 		Open: func() (commitlog.Log, error) { return open(vfs.NewMem()) },
 		Reopen: func(l commitlog.Log, _ bool) (commitlog.Log, error) {
 			fs := disks[l]
@@ -153,10 +231,24 @@ func TestControls(t *testing.T) {
 			[]string{"exclusive/claimed offset is the real one", "exclusive/take-over"}},
 		"reuses buffers": {harness(faults{reader: func(r commitlog.Reader) commitlog.Reader { return &reusesBuffers{Reader: r} }}, false),
 			[]string{"reader/batches are immutable"}},
-		"forgets on reopening": {harness(faults{}, true), []string{"durability/reopen", "durability/crash"}},
+		"ignores the membership of commits": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return trustsAnybody{w} }}, false),
+			[]string{"groups/commit between join and sync", "groups/silent member", "groups/replaced instance", "groups/leave", "groups/strangers"}},
+		"aborts for an old generation": {harness(faults{writer: func(w commitlog.Writer) commitlog.Writer { return dropsStale{w} }}, false),
+			[]string{"groups/commit between join and sync"}},
+		"forgets the owners' metadata": {memberFault(func(m commitlog.Member) commitlog.Member { return forgetsClaims{m} }),
+			[]string{"groups/alone", "groups/metadata and assignments", "groups/hand-over"}},
+		"never tells of a rebalance": {memberFault(func(m commitlog.Member) commitlog.Member { return neverTells{m} }),
+			[]string{"groups/metadata and assignments", "groups/hand-over", "groups/leave", "groups/silent member"}},
+		"has no static members": {groupFault(faults{group: withoutInstance}),
+			[]string{"groups/static restart", "groups/static metadata", "groups/replaced instance"}},
+		"does not wait for silent members": {groupFault(faults{group: withoutSession}),
+			[]string{"groups/silent member"}},
+		"ends a membership by its timeout only": {memberFault(func(m commitlog.Member) commitlog.Member { return staysOnLeave{m} }), []string{"groups/leave"}},
+		"forgets on reopening":                  {harness(faults{}, true), []string{"durability/reopen", "durability/crash"}},
 	}
 	for name, control := range controls {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, c := range commitlogtest.Cases() {
 				if !slices.Contains(control.report, c.Name) {
 					continue

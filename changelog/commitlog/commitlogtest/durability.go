@@ -38,7 +38,7 @@ func survives(e *env, crash bool) error {
 			if err := first(w.Begin,
 				func() error { return w.Append(tp("a", 1), builder(value)) },
 				func() error { return w.Append(tp("keep", 1), builder("same key")) },
-				func() error { return w.Offsets("g", offsets) },
+				func() error { return w.Offsets("g", commitlog.Membership{}, offsets) },
 			); err != nil {
 				return err
 			}

@@ -70,7 +70,7 @@ type read struct {
 	value  string
 }
 
-// values reads a partition from its start to the stable end of this moment.
+// values reads a partition from its start to the end of what is settled now.
 func (e *env) values(at commitlog.TopicPartition) ([]string, error) {
 	records, err := e.records(at)
 	values := make([]string, len(records))
@@ -81,23 +81,33 @@ func (e *env) values(at commitlog.TopicPartition) ([]string, error) {
 }
 
 func (e *env) records(at commitlog.TopicPartition) ([]read, error) {
-	bounds, err := e.log.Bounds(e.ctx, at)
+	// Not Bounds: where markers follow a commit, it may lie below the last one.
+	settled, err := e.log.Settled(e.ctx, []commitlog.TopicPartition{at})
 	if err != nil {
-		return nil, fmt.Errorf("bounds of %s: %w", at, err)
+		return nil, fmt.Errorf("settled bounds of %s: %w", at, err)
 	}
+	return e.recordsFrom(at, settled[at].Start, settled[at].StableEnd)
+}
+
+// recordsFrom reads from an offset until the position has reached end. That it
+// does is the "restored" rule: a log may end in offsets that are no records.
+func (e *env) recordsFrom(at commitlog.TopicPartition, from, end int64) ([]read, error) {
 	r, err := e.log.NewReader(commitlog.ReaderOptions{MaxWait: 10 * time.Millisecond})
 	if err != nil {
 		return nil, fmt.Errorf("new reader: %w", err)
 	}
 	defer r.Close()
-	if err := r.Assign(at, bounds.Start); err != nil {
+	if err := r.Assign(at, from); err != nil {
 		return nil, fmt.Errorf("assign: %w", err)
 	}
 	var records []read
-	for position := bounds.Start; position < bounds.StableEnd; {
+	for position := from; position < end; {
 		fetched, err := r.Poll(e.ctx)
 		if err != nil {
-			return records, fmt.Errorf("poll: %w", err)
+			return records, fmt.Errorf("poll at %d of %d: %w", position, end, err)
+		}
+		if len(fetched) == 0 {
+			continue // nothing is known of the partition yet
 		}
 		if records, err = collect(records, fetched[0], position); err != nil {
 			return records, err
@@ -132,7 +142,7 @@ func collect(records []read, f commitlog.Fetched, from int64) ([]read, error) {
 			return records, fmt.Errorf("%s: %w", f.TopicPartition, err)
 		}
 	}
-	if f.Next != next {
+	if f.Next < next {
 		return records, fmt.Errorf("%s: Next is %d, the batches end at %d", f.TopicPartition, f.Next, next)
 	}
 	if f.Next > f.StableEnd {

@@ -12,6 +12,7 @@ func exclusiveCases() []Case {
 	return []Case{
 		{Name: "exclusive/claimed offset is the real one", Why: "index entries hold changelog offsets before the commit; a wrong one answers with another key's value", run: claimedOffsets},
 		{Name: "exclusive/one holder", Why: "a second writer would move the offsets promised to the first", Needs: []Feature{FeatureHolder}, run: oneHolder},
+		{Name: "exclusive/given up", Why: "a task moves between workers that live on, and may come back", run: claimGivenUp},
 		{Name: "exclusive/take-over", Why: "a moved task claims the changelog of the dead worker", run: claimTakenOver},
 	}
 }
@@ -105,6 +106,48 @@ func oneHolder(e *env) error {
 		return fmt.Errorf("claim after the holder closed: %w", err)
 	}
 	return e.expect(tp("a", 0))
+}
+
+// claimGivenUp moves a partition to and fro between two writers.
+func claimGivenUp(e *env) error {
+	a, err := e.topic("a", 1, "one")
+	if err != nil {
+		return err
+	}
+	b, err := e.writer("two")
+	if err != nil {
+		return err
+	}
+	at := tp("a", 0)
+	for round := range 4 {
+		w, value := []commitlog.Writer{a, b}[round%2], fmt.Sprint(round)
+		next, err := w.OpenExclusive(e.ctx, at)
+		if err != nil {
+			return fmt.Errorf("round %d: claim of what the other one gave up: %w", round, err)
+		}
+		var base int64
+		err = first(w.Begin, func() (err error) { base, err = w.AppendExclusive(at, builder(value)); return err })
+		if err != nil {
+			return err
+		}
+		if _, err := w.Commit(e.ctx); err != nil {
+			return err
+		}
+		if base != next {
+			return fmt.Errorf("round %d: appended at %d, the claim said %d", round, base, next)
+		}
+		if err := w.CloseExclusive(at); err != nil {
+			return err
+		}
+		err = first(w.Begin, func() error { _, err := w.AppendExclusive(at, builder("late")); return err })
+		if err == nil {
+			return fmt.Errorf("round %d: an exclusive append without the claim was accepted", round)
+		}
+		if err := w.Abort(); err != nil {
+			return err
+		}
+	}
+	return e.expect(at, "0", "1", "2", "3")
 }
 
 func claimTakenOver(e *env) error {

@@ -42,9 +42,15 @@ func (e *env) pollValue(r commitlog.Reader, from int64) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if len(fetched) == 0 {
+			continue
+		}
 		records, err := collect(nil, fetched[0], from)
-		if err != nil || len(records) > 0 {
-			return records[0].value, err
+		if err != nil {
+			return "", err
+		}
+		if len(records) > 0 {
+			return records[0].value, nil
 		}
 	}
 }
@@ -90,7 +96,8 @@ func readerBounded(e *env) error {
 	if err != nil {
 		return err
 	}
-	for range 20 {
+	const records = 60
+	for range records {
 		for p := range int32(3) {
 			if _, err := e.put(w, tp("a", p), string(make([]byte, 1000))); err != nil {
 				return err
@@ -102,15 +109,21 @@ func readerBounded(e *env) error {
 		return err
 	}
 	defer r.Close()
+	// Where partitions come from several servers, this backlog of one may be read
+	// before the connection to the next stands. It must come all the same.
+	allowed := 10
+	if _, remote := e.harness.lacks(Case{Needs: []Feature{FeatureSnapshot}}); remote {
+		allowed = records
+	}
 	counts := make([]int, 3)
-	for counts[0]+counts[1]+counts[2] < 60 {
+	for counts[0]+counts[1]+counts[2] < 3*records {
 		fetched, err := r.Poll(e.ctx)
 		if err != nil {
 			return err
 		}
 		total, served := 0, 0
-		for i, f := range fetched {
-			size := 0
+		for _, f := range fetched {
+			i, size := f.Partition, 0
 			for _, b := range f.Batches {
 				counts[i] += int(b.Count)
 				size += len(b.Raw)
@@ -125,7 +138,7 @@ func readerBounded(e *env) error {
 		if total > 5000+1200 {
 			return fmt.Errorf("%d bytes in one Poll, the bound is 5000", total)
 		}
-		if gap := max(counts[0], counts[1], counts[2]) - min(counts[0], counts[1], counts[2]); gap > 10 {
+		if gap := max(counts[0], counts[1], counts[2]) - min(counts[0], counts[1], counts[2]); gap > allowed {
 			return fmt.Errorf("one partition is starved: %v records read of each", counts)
 		}
 	}
@@ -147,23 +160,26 @@ func pauseAndStableEnds(e *env) error {
 	if err != nil {
 		return err
 	}
-	for range 3 {
+	for seen := 0; seen < 3; {
 		fetched, err := r.Poll(e.ctx)
 		if err != nil {
 			return err
 		}
-		if len(fetched) != 2 {
-			return fmt.Errorf("a Poll of two partitions has %d answers", len(fetched))
-		}
+		settled := true
 		for _, f := range fetched {
 			want := int64(0)
 			if f.TopicPartition == tp("a", 0) {
 				want = wrote.Next
 			}
-			// A log with markers counts them in its stable end.
-			if len(f.Batches) > 0 || f.StableEnd < want || want == 0 && f.StableEnd != 0 {
+			if len(f.Batches) > 0 || want == 0 && f.StableEnd != 0 {
 				return fmt.Errorf("%s while paused or empty: %d batches, stable end %d, want %d", f.TopicPartition, len(f.Batches), f.StableEnd, want)
 			}
+			// A log with markers counts them in its stable end, and may tell it a moment
+			// after the commit.
+			settled = settled && f.StableEnd >= want
+		}
+		if len(fetched) == 2 && settled {
+			seen++
 		}
 	}
 	r.Resume(tp("a", 0))
@@ -291,9 +307,11 @@ func batchesStay(e *env) error {
 		return err
 	}
 	defer r.Close()
-	fetched, err := r.Poll(e.ctx)
-	if err != nil {
-		return err
+	var fetched []commitlog.Fetched
+	for len(fetched) == 0 || len(fetched[0].Batches) == 0 {
+		if fetched, err = r.Poll(e.ctx); err != nil {
+			return err
+		}
 	}
 	before := string(fetched[0].Batches[0].Raw)
 	for i := range 50 { // the builder is the caller's again, and buffers may be recycled
@@ -315,7 +333,9 @@ func batchesStay(e *env) error {
 		if err != nil {
 			return err
 		}
-		next = later[0].Next
+		if len(later) > 0 {
+			next = later[0].Next
+		}
 	}
 	if string(fetched[0].Batches[0].Raw) != before {
 		return errors.New("a batch that was handed out has changed")

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/changelog/commitlog"
+	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
 )
 
 func transactionCases() []Case {
 	return []Case{
 		{Name: "append/order and ranges", Why: "per-key order and the offsets of commits are what tasks build on", run: orderAndRanges},
+		{Name: "append/several batches", Why: "a large commit is more than one batch of a partition", run: severalBatches},
 		{Name: "append/too large", Why: "a record nobody can store must fail before it is appended anywhere", Needs: []Feature{FeatureTooLarge}, run: tooLarge},
 		{Name: "transactions/invisible until commit", Why: "a reader that sees uncommitted data counts it twice after a crash", run: invisibleUntilCommit},
 		{Name: "transactions/abort", Why: "aborted output that leaks is wrong output", run: abortIsInvisible},
@@ -21,6 +23,34 @@ func transactionCases() []Case {
 		{Name: "transactions/misuse", Why: "a forgotten Begin or Commit has to be noticed", run: misuse},
 		{Name: "group offsets/metadata", Why: "the committer's own bytes are the mirror of the position record", run: groupMetadata},
 	}
+}
+
+// severalBatches commits builders that have become several batches each.
+func severalBatches(e *env) error {
+	w, err := e.topic("a", 1, "w")
+	if err != nil {
+		return err
+	}
+	var want []string
+	for round := range 3 {
+		b := &recordbatch.Builder{MaxBytes: 500}
+		for i := range 100 {
+			value := fmt.Sprintf("%d.%d", round, i)
+			b.Append(int64(i), []byte("key of "+value), []byte(value), nil)
+			want = append(want, value)
+		}
+		if err := first(w.Begin, func() error { return w.Append(tp("a", 0), b) }); err != nil {
+			return err
+		}
+		ranges, err := w.Commit(e.ctx)
+		if err != nil {
+			return err
+		}
+		if r := ranges[tp("a", 0)]; r.Next-r.Base != 100 {
+			return fmt.Errorf("100 records were given %v", r)
+		}
+	}
+	return e.expect(tp("a", 0), want...)
 }
 
 func orderAndRanges(e *env) error {
@@ -129,7 +159,7 @@ func abortIsInvisible(e *env) error {
 				return err
 			}
 		}
-		if err := w.Offsets("g", map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", 0): {Offset: 7}}); err != nil {
+		if err := w.Offsets("g", commitlog.Membership{}, map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", 0): {Offset: 7}}); err != nil {
 			return err
 		}
 		if err := w.Abort(); err != nil {
@@ -213,7 +243,7 @@ func offsetsInTransactions(e *env) error {
 		if err := w.Append(tp("a", 0), builder(fmt.Sprint(i))); err != nil {
 			return err
 		}
-		if err := w.Offsets("g", map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", int32(i%2)): {Offset: i}}); err != nil {
+		if err := w.Offsets("g", commitlog.Membership{}, map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", int32(i%2)): {Offset: i}}); err != nil {
 			return err
 		}
 		if _, err := w.Commit(e.ctx); err != nil {
@@ -232,7 +262,7 @@ func groupMetadata(e *env) error {
 		return fmt.Errorf("a new group has offsets %v, %v", offsets, err)
 	}
 	want := map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", 0): {Offset: 5, Metadata: strings.Repeat("\x00m", 2048)}}
-	if err := first(w.Begin, func() error { return w.Offsets("g", want) }, func() error { _, err := w.Commit(e.ctx); return err }); err != nil {
+	if err := first(w.Begin, func() error { return w.Offsets("g", commitlog.Membership{}, want) }, func() error { _, err := w.Commit(e.ctx); return err }); err != nil {
 		return fmt.Errorf("a transaction of offsets only: %w", err)
 	}
 	return expectOffsets(e, "g", want)

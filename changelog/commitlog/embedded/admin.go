@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -125,6 +126,27 @@ func (l *Log) Topics(context.Context) ([]commitlog.TopicConfig, error) {
 	return configs, nil
 }
 
+// Trim implements commitlog.Log. It is not offered yet.
+func (l *Log) Trim(_ context.Context, tp commitlog.TopicPartition, _ int64) error {
+	return fmt.Errorf("trim %s: %w", tp, errors.ErrUnsupported)
+}
+
+// Settled implements commitlog.Log: undecided is only what is on its way to the disk.
+func (l *Log) Settled(ctx context.Context, tps []commitlog.TopicPartition) (map[commitlog.TopicPartition]commitlog.Bounds, error) {
+	if err := l.settle(ctx); err != nil {
+		return nil, fmt.Errorf("wait for the disk: %w", err)
+	}
+	all := make(map[commitlog.TopicPartition]commitlog.Bounds, len(tps))
+	for _, tp := range tps {
+		bounds, err := l.Bounds(ctx, tp)
+		if err != nil {
+			return nil, fmt.Errorf("bounds of %s: %w", tp, err)
+		}
+		all[tp] = bounds
+	}
+	return all, nil
+}
+
 // Bounds implements commitlog.Log.
 func (l *Log) Bounds(_ context.Context, tp commitlog.TopicPartition) (commitlog.Bounds, error) {
 	l.mu.Lock()
@@ -140,7 +162,10 @@ func (l *Log) Bounds(_ context.Context, tp commitlog.TopicPartition) (commitlog.
 }
 
 // GroupOffsets implements commitlog.Log.
-func (l *Log) GroupOffsets(_ context.Context, group string) (map[commitlog.TopicPartition]commitlog.GroupOffset, error) {
+func (l *Log) GroupOffsets(ctx context.Context, group string) (map[commitlog.TopicPartition]commitlog.GroupOffset, error) {
+	if err := l.settle(ctx); err != nil {
+		return nil, fmt.Errorf("offsets of group %s: %w", group, err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closed {

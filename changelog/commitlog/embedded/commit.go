@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -120,6 +121,9 @@ func (w *Writer) Commit(ctx context.Context) (map[commitlog.TopicPartition]commi
 		return nil, tx.breakWith(wrapf(err, "writer %s: commit", w.id))
 	}
 	s, ranges, err := w.submit(tx)
+	if errors.Is(err, commitlog.ErrStaleGeneration) {
+		return nil, fmt.Errorf("writer %s: commit: %w", w.id, err) // and the transaction stays open
+	}
 	if err != nil {
 		return nil, tx.breakWith(wrapf(err, "writer %s: commit", w.id))
 	}
@@ -197,7 +201,7 @@ func (l *Log) lockOrder(tx *transaction) error {
 }
 
 // mayCommit decides under the order lock what must not change between here and
-// the journal: the fence, claims, and deleted topics.
+// the journal: the fence, claims, deleted topics, and membership.
 func (w *Writer) mayCommit(tx *transaction) error {
 	if w.fenced.Load() {
 		return w.fencedError()
@@ -210,7 +214,7 @@ func (w *Writer) mayCommit(tx *transaction) error {
 			return err
 		}
 	}
-	return nil
+	return w.checkMembers(tx)
 }
 
 // assignOffsets gives every chunk its offsets, in the order of the appends, and

@@ -21,6 +21,8 @@ func crashHarness(options func(fs vfs.FS) Options) commitlogtest.Harness {
 		return l, nil
 	}
 	return commitlogtest.Harness{
+		Missing: []commitlogtest.Feature{commitlogtest.FeatureCompaction, commitlogtest.FeatureRetention,
+			commitlogtest.FeatureTrim, commitlogtest.FeatureServerRestart},
 		Open: func() (commitlog.Log, error) { return open(vfs.NewCrashableMem()) },
 		Reopen: func(l commitlog.Log, crash bool) (commitlog.Log, error) {
 			fs := disks[l]
@@ -45,7 +47,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("disk", func(t *testing.T) {
 		h := crashHarness(func(vfs.FS) Options { return Options{Dir: t.TempDir()} })
-		h.Missing = []commitlogtest.Feature{commitlogtest.FeatureReopen, commitlogtest.FeatureCrash}
+		h.Missing = append(h.Missing, commitlogtest.FeatureReopen, commitlogtest.FeatureCrash)
 		commitlogtest.Run(t, h)
 	})
 }

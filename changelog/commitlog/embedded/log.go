@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/record"
 
 	"github.com/tidemill/tidemill/changelog/commitlog"
+	"github.com/tidemill/tidemill/changelog/commitlog/group"
 )
 
 var _ commitlog.Log = (*Log)(nil)
@@ -20,6 +21,7 @@ type Log struct {
 	opts     Options
 	counters counters
 	lock     io.Closer
+	groups   *group.Coordinator // its lock is taken under order, and nothing under it
 
 	// admin makes one topic or writer change at a time wait for the disk, so that
 	// each sees the outcome of the one before.
@@ -41,6 +43,7 @@ type Log struct {
 		pinned map[*transaction]struct{}
 		txns   uint64
 		live   map[string]*Writer // newest writer of each identity
+		last   <-chan struct{}    // closed when all in the journal is visible; nil before the first
 		closed error
 	}
 
@@ -78,7 +81,7 @@ func Open(opts Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		opts: opts, lock: lock,
+		opts: opts, lock: lock, groups: group.New(group.Config{}),
 		inflight: make(chan *submission, record.SyncConcurrency),
 		work:     make(chan struct{}, 1),
 		stop:     make(chan struct{}), published: make(chan struct{}), maintained: make(chan struct{}),
@@ -102,8 +105,8 @@ func Open(opts Options) (*Log, error) {
 func (l *Log) ID() string { return l.id }
 
 // Close waits for what is in the journal, syncs the segments and writes the
-// recovery point, so that the next Open has nothing to replay. It returns the
-// failure that made the log read-only, if there was one.
+// recovery point, so that the next Open has nothing to replay. Members of groups
+// end first. It returns the failure that made the log read-only, if there was one.
 func (l *Log) Close() error {
 	l.order.Lock()
 	if l.order.closed != nil {
@@ -111,6 +114,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.order.closed = commitlog.ErrClosed
+	l.groups.Close()
 	err := l.order.journal.close()
 	l.order.Unlock()
 

@@ -20,6 +20,9 @@ const scanBytes = 1 << 20
 // Latest implements commitlog.Log. A deleted key is found with a nil value. Of a
 // topic without KeepLatest the whole partition is scanned.
 func (l *Log) Latest(ctx context.Context, tp commitlog.TopicPartition, key []byte) (commitlog.Record, bool, error) {
+	if err := l.settle(ctx); err != nil {
+		return commitlog.Record{}, false, fmt.Errorf("newest record of %s: %w", tp, err)
+	}
 	l.mu.Lock()
 	if l.mu.closed {
 		l.mu.Unlock()

@@ -171,7 +171,7 @@ func (m *model) transact(w commitlog.Writer, rng *rand.Rand) error {
 		t.offset = int64(t.id)
 		m.mu.Unlock()
 		at := commitlog.GroupOffset{Offset: t.offset, Metadata: fmt.Sprint("of ", t.id)}
-		if err := w.Offsets(modelGroup+w.ID(), map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", 0): at}); err != nil {
+		if err := w.Offsets(modelGroup+w.ID(), commitlog.Membership{}, map[commitlog.TopicPartition]commitlog.GroupOffset{tp("a", 0): at}); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ func (l *Log) submitLocked(e *entry, partChunks []chunk, encoded []byte) (*submi
 		return nil, l.fail(fmt.Errorf("write %s: %w", journalName(s.journal.number), err))
 	}
 	s.end = position{journal: s.journal.number, offset: end}
+	l.order.last = s.done
 	l.inflight <- s
 	return s, nil
 }

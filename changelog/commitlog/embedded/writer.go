@@ -44,6 +44,7 @@ type transaction struct {
 	journal uint64 // oldest journal with one of the parts
 
 	offsets []groupOffset
+	members map[string]commitlog.Membership // by group, the newest given
 }
 
 // partChunks returns the chunks in parts, which lie in memory as well.
@@ -193,6 +194,25 @@ func (w *Writer) OpenExclusive(ctx context.Context, tp commitlog.TopicPartition)
 	return next, wrapf(l.waitForEnd(ctx, p, next), "claim %s", tp)
 }
 
+// CloseExclusive implements commitlog.Writer.
+func (w *Writer) CloseExclusive(tp commitlog.TopicPartition) error {
+	if w.tx != nil {
+		return fmt.Errorf("give up the claim to %s: a transaction is open; commit or abort it first", tp)
+	}
+	l := w.log
+	l.mu.Lock()
+	p, err := l.mu.state.partition(tp)
+	l.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("give up the claim to %s: %w", tp, err)
+	}
+	delete(w.claims, p)
+	l.order.Lock()
+	defer l.order.Unlock()
+	p.holder.CompareAndSwap(w, nil)
+	return nil
+}
+
 // waitForEnd waits until what others have put into the journal for a partition
 // is visible.
 func (l *Log) waitForEnd(ctx context.Context, p *partition, end int64) error {
@@ -238,7 +258,7 @@ func (w *Writer) AppendExclusive(tp commitlog.TopicPartition, b *recordbatch.Bui
 }
 
 // Offsets implements commitlog.Writer.
-func (w *Writer) Offsets(group string, offsets map[commitlog.TopicPartition]commitlog.GroupOffset) error {
+func (w *Writer) Offsets(group string, as commitlog.Membership, offsets map[commitlog.TopicPartition]commitlog.GroupOffset) error {
 	tx, err := w.open()
 	if err != nil {
 		return err
@@ -246,6 +266,10 @@ func (w *Writer) Offsets(group string, offsets map[commitlog.TopicPartition]comm
 	if group == "" {
 		return tx.breakWith(fmt.Errorf("writer %s: offsets of a group without a name", w.id))
 	}
+	if tx.members == nil {
+		tx.members = map[string]commitlog.Membership{}
+	}
+	tx.members[group] = as
 	for tp, at := range offsets {
 		if len(at.Metadata) > maxMetadata || at.Offset < 0 || tp.Partition < 0 {
 			return tx.breakWith(fmt.Errorf("group %s, %s: offset %d with %d bytes of metadata is not allowed: offsets are not negative, metadata has at most %d bytes",

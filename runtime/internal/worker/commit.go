@@ -165,7 +165,7 @@ func (w *Worker) tryTransaction(ctx context.Context, commits []taskCommit) (map[
 	if err := w.writer.Append(positions, &w.positions); err != nil {
 		return nil, fmt.Errorf("append to %s: %w", positions, err)
 	}
-	if err := w.writer.Offsets(w.cfg.App, offsets); err != nil {
+	if err := w.writer.Offsets(w.cfg.App, commitlog.Membership{}, offsets); err != nil {
 		return nil, err
 	}
 	return w.writer.Commit(ctx)
