@@ -16,19 +16,21 @@ const module = "github.com/tidemill/tidemill/"
 // layers says which packages of the module a package may import. Tests, test
 // helpers, commands and examples may import anything.
 var layers = map[string][]string{
-	"processor":                       {},
-	"processor/serde":                 {"processor"},
-	"processor/serde/serdetest":       {"processor", "processor/serde"},
-	"state":                           {"processor", "processor/serde"},
-	"state/memdb":                     {"state"},
-	"state/pebbledb":                  {"state"},
-	"state/statetest":                 {"state"},
-	"topology":                        {"processor", "processor/serde", "state"},
-	"changelog/commitlog":             {"changelog/commitlog/recordbatch"},
-	"changelog/commitlog/recordbatch": {},
-	"changelog/commitlog/group":       {"changelog/commitlog"},
-	"changelog/commitlog/embedded":    {"changelog/commitlog", "changelog/commitlog/recordbatch", "changelog/commitlog/group"},
-	"changelog":                       {"processor", "state", "changelog/commitlog", "changelog/commitlog/recordbatch"},
+	"processor":                               {},
+	"processor/serde":                         {"processor"},
+	"processor/serde/serdetest":               {"processor", "processor/serde"},
+	"state":                                   {"processor", "processor/serde"},
+	"state/memdb":                             {"state"},
+	"state/pebbledb":                          {"state"},
+	"state/statetest":                         {"state"},
+	"topology":                                {"processor", "processor/serde", "state"},
+	"changelog/commitlog":                     {"changelog/commitlog/recordbatch"},
+	"changelog/commitlog/recordbatch":         {},
+	"changelog/commitlog/group":               {"changelog/commitlog"},
+	"changelog/commitlog/embedded":            {"changelog/commitlog", "changelog/commitlog/recordbatch", "changelog/commitlog/group"},
+	"changelog/commitlog/kafka":               {"changelog/commitlog", "changelog/commitlog/recordbatch", "changelog/commitlog/kafka/internal/wire"},
+	"changelog/commitlog/kafka/internal/wire": {"changelog/commitlog"},
+	"changelog":                               {"processor", "state", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime/internal/task": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch"},
 	"runtime/internal/worker": {"processor", "state", "topology", "changelog", "changelog/commitlog",
@@ -72,7 +74,8 @@ func TestImportsFollowTheLayers(t *testing.T) {
 }
 
 func anything(pkg string) bool {
-	for _, prefix := range []string{"cmd", "examples", "runtime/streamtest", "runtime/simtest", "changelog/commitlog/commitlogtest"} {
+	for _, prefix := range []string{"cmd", "examples", "runtime/streamtest", "runtime/simtest", "changelog/commitlog/commitlogtest",
+		"changelog/commitlog/kafka/kafkatest", "changelog/commitlog/kafka/internal/faultproxy"} {
 		if pkg == prefix || strings.HasPrefix(pkg, prefix+"/") {
 			return true
 		}

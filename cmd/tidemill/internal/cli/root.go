@@ -40,7 +40,7 @@ func Main(ctx context.Context, env Env, args []string) int {
 
 func newRoot(env Env) *cobra.Command {
 	root := group("tidemill", "Look into running applications and measure the engine.",
-		newBench(env), newStore(env), newTopic(env), newTopology(env), newVersion(env))
+		newBench(env), newDev(env), newStore(env), newTopic(env), newTopology(env), newVersion(env))
 	root.Long = root.Short + `
 
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 the application is not healthy or
