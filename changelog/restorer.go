@@ -42,8 +42,10 @@ type restored struct {
 }
 
 // Run replays from an offset up to end and returns the number of records. end is
-// the stable end offset taken after the previous owner was fenced; it is reached
-// by position, so a log that ends in emptied batches or markers does not stall.
+// the settled end offset taken after the previous owner was fenced. It is reached
+// by the reader's position and by nothing else: a reader moves over emptied batches
+// and markers by itself, and an entry without batches may also mean that the server
+// has not answered in time, so that it proves nothing.
 func (r *Restorer) Run(ctx context.Context, log commitlog.Log, from, end int64) (records int64, err error) {
 	if from >= end {
 		return 0, nil
@@ -66,10 +68,7 @@ func (r *Restorer) Run(ctx context.Context, log commitlog.Log, from, end int64) 
 			if err != nil {
 				return records, err
 			}
-			records, next = records+n, f.Next
-			if f.StableEnd >= end && len(f.Batches) == 0 {
-				next = max(next, f.StableEnd)
-			}
+			records, next = records+n, max(next, f.Next)
 		}
 		if len(r.rows) >= restoreRows || r.bytes >= restoreBytes || next >= end {
 			if err := r.apply(next); err != nil {
@@ -103,6 +102,12 @@ func (r *Restorer) gather(f commitlog.Fetched, from int64) (records int64, err e
 }
 
 func (r *Restorer) add(offset, time int64, logKey, value []byte) error {
+	if r.Spec.Kind.HasSpans() {
+		return r.addSpan(offset, time, logKey, value)
+	}
+	if r.Spec.Kind.HasJoinRows() {
+		return r.addJoin(offset, time, logKey, value)
+	}
 	start, key, err := state.SplitChangelogKey(r.Spec.Kind, logKey)
 	if err != nil {
 		return fmt.Errorf("restore %s offset %d: %w", r.Source, offset, err)

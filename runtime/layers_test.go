@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"changelog":                               {"processor", "state", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime/internal/task": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch"},
+	"runtime/internal/globals": {"state", "topology", "changelog", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime/internal/worker": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch", "runtime/internal/task"},
 	"runtime/assign": {},

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/tidemill/tidemill/processor"
@@ -11,6 +12,20 @@ import (
 type Access struct {
 	Cells Instance
 	Now   func() processor.Timestamp
+	// Owner names the table whose rows the store holds. A processor may only read
+	// them. "" is a store that processors write.
+	Owner string
+}
+
+// ErrReadOnly: a processor tried to write a store that holds the rows of a table.
+var ErrReadOnly = errors.New("the store is read-only here")
+
+// writable is an error if the store belongs to a table.
+func writable(owner, store string) error {
+	if owner == "" {
+		return nil
+	}
+	return fmt.Errorf("store %s holds the rows of table %s: %w; give the processor a store of its own", store, owner, ErrReadOnly)
 }
 
 // KV is a key-value store inside a processor. It is valid during the call whose
@@ -19,6 +34,7 @@ type KV[K, V any] struct {
 	handle KeyValueStore[K, V]
 	cells  *kvCells[V]
 	now    func() processor.Timestamp
+	owner  string
 	buf    []byte
 }
 
@@ -29,7 +45,7 @@ func Of[K, V any](ctx processor.TaskContext, h KeyValueStore[K, V]) (*KV[K, V], 
 	if err != nil {
 		return nil, err
 	}
-	return &KV[K, V]{handle: h, cells: cells, now: access.Now}, nil
+	return &KV[K, V]{handle: h, cells: cells, now: access.Now, owner: access.Owner}, nil
 }
 
 func cellsOf[C Instance](ctx processor.TaskContext, h Handle) (cells C, access Access, err error) {
@@ -59,6 +75,9 @@ func (s *KV[K, V]) Get(k K) (v V, ok bool, err error) {
 
 // Put writes the value of a key, with the time of the record being processed.
 func (s *KV[K, V]) Put(k K, v V) error {
+	if err := writable(s.owner, s.handle.name); err != nil {
+		return err
+	}
 	slot, err := s.slot(k)
 	if err == nil {
 		slot.Store(v, int64(s.now()))
@@ -68,6 +87,9 @@ func (s *KV[K, V]) Put(k K, v V) error {
 
 // Delete removes a key. Removing one that is not there changes nothing.
 func (s *KV[K, V]) Delete(k K) error {
+	if err := writable(s.owner, s.handle.name); err != nil {
+		return err
+	}
 	slot, err := s.slot(k)
 	if err != nil {
 		return err
@@ -123,6 +145,7 @@ type Windows[K, V any] struct {
 	handle WindowStore[K, V]
 	cells  *windowCells[V]
 	now    func() processor.Timestamp
+	owner  string
 	buf    []byte
 }
 
@@ -132,7 +155,7 @@ func WindowsOf[K, V any](ctx processor.TaskContext, h WindowStore[K, V]) (*Windo
 	if err != nil {
 		return nil, err
 	}
-	return &Windows[K, V]{handle: h, cells: cells, now: access.Now}, nil
+	return &Windows[K, V]{handle: h, cells: cells, now: access.Now, owner: access.Owner}, nil
 }
 
 // Get returns the row of a key in the window that starts at start.
@@ -149,6 +172,9 @@ func (s *Windows[K, V]) Get(k K, start processor.Timestamp) (v V, ok bool, err e
 // expired already is not written, and Put returns false. Writing a later window
 // moves the store's clock, so that rows older than the retention expire.
 func (s *Windows[K, V]) Put(k K, start processor.Timestamp, v V) (bool, error) {
+	if err := writable(s.owner, s.handle.name); err != nil {
+		return false, err
+	}
 	if r := s.cells.spec.Retention.Milliseconds(); r > 0 {
 		s.cells.ExpireBelow(int64(start) - r + 1)
 	}

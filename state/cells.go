@@ -48,6 +48,10 @@ type Env struct {
 	Now func() processor.Timestamp
 	// Horizon is the restored horizon of a window store.
 	Horizon int64
+	// Version, if it is set, makes a key-value store follow rows that others write:
+	// what it has read counts while Version returns the same. Version has to change
+	// after each change of the rows.
+	Version func() uint64
 }
 
 // Cells is a store as an aggregation uses it: rows by encoded key, and by window

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"time"
 
 	"github.com/tidemill/tidemill/processor"
@@ -37,20 +38,33 @@ type Materialized[G, V any] interface {
 // KeyValueStore is the handle of a store with one row per key. Make it with
 // [KeyValue]; it is a value, to be declared once at package level.
 type KeyValueStore[K, V any] struct {
-	name  string
-	key   serde.Serde[K]
-	value serde.Serde[V]
+	name      string
+	key       serde.Serde[K]
+	value     serde.Serde[V]
+	changelog string
 }
 
 // KeyValue declares a key-value store. The name is durable: it is part of the
 // changelog topic's name.
 func KeyValue[K, V any](name string, key serde.Serde[K], value serde.Serde[V]) KeyValueStore[K, V] {
-	return KeyValueStore[K, V]{name, key, value}
+	return KeyValueStore[K, V]{name: name, key: key, value: value}
+}
+
+// ChangelogTopic returns the handle with a changelog topic of that name, instead
+// of "<application>-<store>-changelog": a table topic that another program has
+// written is taken over as the state it is. Its records are the rows, key and
+// value in the bytes of the serdes, and no value is no row. It has to have as many
+// partitions as the task's inputs, and each key in the partition that the inputs
+// give it; it has to be compacted and must not forget rows otherwise. A missing
+// one is created. The name is durable.
+func (h KeyValueStore[K, V]) ChangelogTopic(name string) KeyValueStore[K, V] {
+	h.changelog = name
+	return h
 }
 
 // Spec implements Handle.
 func (h KeyValueStore[K, V]) Spec() Spec {
-	return Spec{Name: h.name, Kind: KindKeyValue, Key: nameOf(h.key), Value: nameOf(h.value)}
+	return Spec{Name: h.name, Kind: KindKeyValue, Key: nameOf(h.key), Value: nameOf(h.value), Changelog: h.changelog}
 }
 
 // Open implements Handle.
@@ -82,6 +96,9 @@ func (KeyValueStore[K, V]) sealed() {}
 // handle does not say: long enough to look at yesterday's windows.
 const DefaultWindowRetention = 24 * time.Hour
 
+// UnlimitedWindow is the size of windows that have no end.
+const UnlimitedWindow time.Duration = math.MaxInt64
+
 // WindowStore is the handle of a store with one row per key and window start.
 // Make it with [Window].
 type WindowStore[K, V any] struct {
@@ -111,7 +128,15 @@ func (h WindowStore[K, V]) Spec() Spec {
 }
 
 // Open implements Handle.
-func (h WindowStore[K, V]) Open(env Env) (Instance, error) { return h.OpenCells(env) }
+func (h WindowStore[K, V]) Open(env Env) (Instance, error) {
+	if env.Spec.Kind == KindSliding {
+		return h.OpenSpans(env)
+	}
+	return h.OpenCells(env)
+}
+
+// OpenSpans implements Spanned, for sliding windows.
+func (h WindowStore[K, V]) OpenSpans(env Env) (Spans[V], error) { return openSpans(env, h.value) }
 
 // OpenCells implements Materialized.
 func (h WindowStore[K, V]) OpenCells(env Env) (Cells[V], error) { return openWindow(env, h.value) }
@@ -125,7 +150,11 @@ func (h WindowStore[K, V]) ValueSerde() any { return h.value }
 // ResultKey implements Materialized.
 func (h WindowStore[K, V]) ResultKey(start int64, key []byte, windowSize int64) (Windowed[K], error) {
 	k, err := decodeKept(h.key, key)
-	return Windowed[K]{Key: k, Start: processor.Timestamp(start), End: processor.Timestamp(start + windowSize)}, err
+	end := start + windowSize
+	if windowSize >= UnlimitedWindow.Milliseconds() {
+		end = math.MaxInt64
+	}
+	return Windowed[K]{Key: k, Start: processor.Timestamp(start), End: processor.Timestamp(end)}, err
 }
 
 // StoredKey implements Materialized.

@@ -11,10 +11,15 @@ import "github.com/tidemill/tidemill/processor/serde"
 type kvCells[V any] struct {
 	core[V]
 	young, old *table[V]
+	version    func() uint64 // nil unless others write the rows
+	seen       uint64        // the version that the rows were read at
 }
 
 func openKeyValue[V any](env Env, value serde.Serde[V]) (Cells[V], error) {
-	c := &kvCells[V]{core: newCore(env, value), young: &table[V]{}}
+	c := &kvCells[V]{core: newCore(env, value), young: &table[V]{}, version: env.Version}
+	if c.version != nil {
+		return c, nil
+	}
 	lower, upper := StoreRange(env.ID)
 	it, err := env.View.Iter(lower, upper, false)
 	if err != nil {
@@ -30,6 +35,9 @@ func openKeyValue[V any](env Env, value serde.Serde[V]) (Cells[V], error) {
 
 // Slot implements Cells.
 func (c *kvCells[V]) Slot(_ int64, key []byte, hash uint32) (Slot[V], error) {
+	if c.version != nil {
+		c.follow()
+	}
 	position := c.young.find(key, hash)
 	if position >= 0 {
 		return Slot[V]{c.young, position}, nil
@@ -57,8 +65,19 @@ func (c *kvCells[V]) EachRow(_ int64, after []byte, visit func(Cell[V]) (bool, e
 	return c.between(behind(after), nil, visit)
 }
 
+// follow forgets what may have changed. It asks for the version before anything is
+// read, so a row that changes meanwhile is read again, not missed.
+func (c *kvCells[V]) follow() {
+	if v := c.version(); v != c.seen || c.young.bytes() > c.budget {
+		c.young, c.seen = &table[V]{}, v
+	}
+}
+
 // between visits the rows with lower <= key < upper.
 func (c *kvCells[V]) between(lower, upper []byte, visit func(Cell[V]) (bool, error)) error {
+	if c.version != nil {
+		return c.eachRow(nil, 0, lower, upper, visit) // one view of all rows
+	}
 	tables := []*table[V]{c.young}
 	if c.old != nil {
 		tables = append(tables, c.old)

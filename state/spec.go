@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,18 @@ const (
 	KindKeyValue Kind = 1 + iota
 	// KindWindow holds one row per key and window start, ordered by start.
 	KindWindow
+	// KindSession holds one row per key and session, under the key, by end.
+	KindSession
+	// KindSliding holds one row per key and window start, under the key.
+	KindSliding
+	// KindBuffer holds at most one update per key, under the time it waits for.
+	KindBuffer
+	// KindJoin holds the records of one side of a join, any number per key and time.
+	KindJoin
+	// KindVersioned holds the versions of each key, under the key, by time.
+	KindVersioned
+	// KindHeld holds records of a stream that wait for their time.
+	KindHeld
 )
 
 // String names the kind as it stands in the durable shape.
@@ -23,6 +36,18 @@ func (k Kind) String() string {
 		return "key-value"
 	case KindWindow:
 		return "window"
+	case KindSession:
+		return "session"
+	case KindSliding:
+		return "sliding-window"
+	case KindBuffer:
+		return "suppress-buffer"
+	case KindJoin:
+		return "join"
+	case KindVersioned:
+		return "versioned"
+	case KindHeld:
+		return "held-records"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -34,11 +59,15 @@ type Spec struct {
 	Key   string // name of the key serde
 	Value string // name of the value serde
 	// WindowSize is the length of a row's window, for window stores that an
-	// aggregation fills; 0 when a processor writes them.
+	// aggregation fills; 0 when a processor writes them. Of a join it is the length
+	// of the slices of time that its rows lie in.
 	WindowSize time.Duration
 	// Retention is how long a window row is kept after its start, in stream
 	// time; 0 leaves it to whoever declares the store (see WindowStore.Retention).
 	Retention time.Duration
+	// Changelog is the changelog topic; "" is the one named after application and
+	// store.
+	Changelog string
 }
 
 // Diff names what differs between two specs in ways that change the meaning of
@@ -54,6 +83,7 @@ func (s Spec) Diff(want Spec) []string {
 	add("key serde", s.Key, want.Key)
 	add("value serde", s.Value, want.Value)
 	add("window size", s.WindowSize, want.WindowSize)
+	add("changelog topic", cmp.Or(s.Changelog, "(default)"), cmp.Or(want.Changelog, "(default)"))
 	return d
 }
 

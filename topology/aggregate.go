@@ -13,6 +13,16 @@ type Aggregator[V, A any] struct {
 	Init func() A
 	// Add returns the aggregate with one more value.
 	Add func(A, V) A
+	// Merge joins the aggregates of two sessions, the earlier one first. Sessions
+	// need it; others leave it out.
+	Merge func(A, A) A
+}
+
+// Merging is a with a function that joins two aggregates, which sessions need:
+// Fold(Mean.Add).Merging(Mean.Merge).
+func (a Aggregator[V, A]) Merging(merge func(A, A) A) Aggregator[V, A] {
+	a.Merge = merge
+	return a
 }
 
 // Fold is an Aggregator that begins with the zero A, so that a method can serve:
@@ -25,6 +35,9 @@ type AggregatorOpt[V, A any] struct {
 	// Init makes the aggregate of no values; nil means an absent one.
 	Init func() processor.Opt[A]
 	Add  func(processor.Opt[A], V) processor.Opt[A]
+	// Merge joins the aggregates of two sessions, the earlier one first. It begins
+	// with what Init makes. Sessions need it; others leave it out.
+	Merge func(processor.Opt[A], processor.Opt[A]) processor.Opt[A]
 }
 
 // Aggregate folds the values of each group into a row of the store and returns
@@ -45,6 +58,9 @@ func Aggregate[G, V, A any](g Grouping[G, V], a Aggregator[V, A], store state.Ma
 		}
 		return processor.Some(a.Init())
 	}
+	if a.Merge != nil {
+		opt.Merge = func(x, y processor.Opt[A]) processor.Opt[A] { return processor.Some(a.Merge(x.Value, y.Value)) }
+	}
 	return aggregate("aggregate", g, opt, store, false)
 }
 
@@ -56,8 +72,9 @@ func AggregateOpt[G, V, A any](g Grouping[G, V], a AggregatorOpt[V, A], store st
 // Count counts the records of each group.
 func Count[G, V any](g Grouping[G, V], store state.Materialized[G, int64]) *Table[G, int64] {
 	return aggregate("count", g, AggregatorOpt[V, int64]{
-		Init: func() processor.Opt[int64] { return processor.Some[int64](0) },
-		Add:  func(n processor.Opt[int64], _ V) processor.Opt[int64] { return processor.Some(n.Value + 1) },
+		Init:  func() processor.Opt[int64] { return processor.Some[int64](0) },
+		Add:   func(n processor.Opt[int64], _ V) processor.Opt[int64] { return processor.Some(n.Value + 1) },
+		Merge: func(x, y processor.Opt[int64]) processor.Opt[int64] { return processor.Some(x.Value + y.Value) },
 	}, store, false)
 }
 
@@ -70,6 +87,12 @@ func Reduce[G, V any](g Grouping[G, V], combine func(aggregate, value V) V, stor
 				return processor.Some(v)
 			}
 			return processor.Some(combine(agg.Value, v))
+		}
+		opt.Merge = func(x, y processor.Opt[V]) processor.Opt[V] {
+			if !x.OK {
+				return y
+			}
+			return processor.Some(combine(x.Value, y.Value))
 		}
 	}
 	return aggregate("reduce", g, opt, store, false)
@@ -87,6 +110,7 @@ func ReduceOpt[G, V any](g Grouping[G, processor.Opt[V]], combine func(aggregate
 			}
 			return combine(agg.Value, v)
 		}
+		opt.Merge = opt.Add
 	}
 	return aggregate("reduce", g, opt, store, true)
 }
@@ -108,10 +132,26 @@ func aggregate[G, V, A any](kind string, g Grouping[G, V], a AggregatorOpt[V, A]
 		n.detail = append(n.detail, "windows", facts.windows.String(), "retention", spec.Retention.String())
 	}
 	n.wire = func(w *wirer) any { return wireAggregation(w, n, g, a, store, spec) }
-	t := &Table[G, A]{b: b, n: n, store: spec.Name, deletes: deletes, streamFacts: facts.streamFacts}
+	if facts.windows.spans() {
+		checkSpans(facts, n, g, a)
+		n.wire = func(w *wirer) any { return wireSpanAggregation(w, n, g, a, store, spec) }
+	}
+	return aggregated(facts, n, store, spec, deletes)
+}
+
+// aggregated is the table of an aggregation.
+func aggregated[G, A any](facts *grouping, n *node, store state.Materialized[G, A], spec state.Spec, deletes bool) *Table[G, A] {
+	t := &Table[G, A]{b: facts.b, n: n, store: spec.Name, deletes: deletes, streamFacts: facts.streamFacts}
 	t.sourceKey = "" // results may come at a commit or close, behind other records
+	t.windowed = facts.windows
+	t.keep(store, spec)
+	if facts.windows.spans() {
+		t.rows = nil
+		// A session that becomes part of another one is deleted.
+		t.deletes = deletes || facts.windows.kind == kindSession && facts.emission != OnClose
+	}
 	if facts.emission == OnCommit {
-		t.sampled = spec.Name
+		t.sampled, t.askOld = spec.Name, nil // what was emitted last is not known
 	}
 	return t
 }
@@ -121,28 +161,32 @@ func aggregationSpec(g *grouping, spec state.Spec) state.Spec {
 	if g.windows == nil {
 		return spec
 	}
-	spec.WindowSize = g.windows.size
+	if g.windows.kind == kindSliding && spec.Kind == state.KindWindow {
+		spec.Kind = state.KindSliding
+	}
+	if g.windows.kind != kindSession {
+		spec.WindowSize = g.windows.size
+	}
 	if spec.Retention == 0 {
-		spec.Retention = max(g.windows.size+g.windows.grace, state.DefaultWindowRetention)
+		spec.Retention = max(g.windows.leastRetention(), state.DefaultWindowRetention)
 	}
 	return spec
 }
 
 func checkAggregation(g *grouping, n *node, spec state.Spec) {
 	b := g.b
-	if g.windows != nil && spec.Retention < g.windows.size+g.windows.grace {
-		b.fail(n.name, "retention %v is shorter than window size plus grace, %v; raise it with the handle's Retention",
-			spec.Retention, g.windows.size+g.windows.grace)
+	if g.windows != nil && spec.Retention < g.windows.leastRetention() {
+		b.fail(n.name, "retention %v is shorter than %s, %v; raise it with the handle's Retention",
+			spec.Retention, g.windows.retentionRule(), g.windows.leastRetention())
 	}
-	if windowed := g.windows != nil; windowed != (spec.Kind == state.KindWindow) {
-		fix := "state.KeyValue"
-		if windowed {
-			fix = "state.Window"
-		}
+	if kind, fix := g.windows.storeKind(); spec.Kind != kind {
 		b.fail(n.name, "a %s store does not fit its grouping; make the handle of store %s with %s", spec.Kind, spec.Name, fix)
 	}
 	if g.windows == nil && g.emission == OnClose {
 		b.fail(n.name, "emission on close needs windows; insert WindowedBy, or use OnUpdate or OnCommit")
+	}
+	if g.windows != nil && g.windows.kind == kindUnlimited && g.emission == OnClose {
+		b.fail(n.name, "unlimited windows never close; use OnUpdate or OnCommit")
 	}
 	if g.sampled != "" && !b.sampled[g.sampled] {
 		b.fail(n.name, "it would aggregate the updates of store %s, which emits per commit, so the result would depend on "+
@@ -154,36 +198,62 @@ func checkAggregation(g *grouping, n *node, spec state.Spec) {
 func wireAggregation[G, V, A any](w *wirer, n *node, g Grouping[G, V], a AggregatorOpt[V, A],
 	store state.Materialized[G, A], spec state.Spec) any {
 	facts := g.facts()
-	next := below[G, change[A]](w, n)
-	clock := w.instance.operatorClock(spec.Name)
-	cells, err := store.OpenCells(w.storeEnv(spec))
+	f := feedEnv{n: n, keySerde: store.KeySerde(), clock: w.instance.operatorClock(spec.Name)}
+	fold, err := newRowFold(w, n, facts, a.Init, store, spec)
 	if err != nil {
 		w.fail(&NodeError{Node: n.name, Err: err})
-		return g.feed(w, feedEnv{n: n, keySerde: store.KeySerde(), clock: clock}, nil)
+		return g.feed(w, f, nil)
+	}
+	if facts.sourceKey != "" {
+		w.warm(fold.cells)
+	}
+	f.onAdvance = fold.onAdvance
+	return g.feed(w, f, foldInto(fold, a.Add))
+}
+
+// rowFold holds the rows of an aggregation without windows, or over time windows,
+// in one task. The inputs of a cogroup share one.
+type rowFold[G, A any] struct {
+	n         *node
+	inst      *Instance
+	cells     state.Cells[A]
+	init      func() processor.Opt[A]
+	next      emit[G, change[A]]
+	onUpdate  bool
+	onAdvance func() // to be called when the clock of the store has moved
+}
+
+func newRowFold[G, A any](w *wirer, n *node, facts *grouping, init func() processor.Opt[A],
+	store state.Materialized[G, A], spec state.Spec) (*rowFold[G, A], error) {
+	next := below[G, change[A]](w, n)
+	cells, err := openCells(w, store, spec)
+	if err != nil {
+		return nil, err
 	}
 	inst := w.instance
-	inst.addStore(cells)
+	fold := &rowFold[G, A]{n: n, inst: inst, cells: cells, init: init, next: next,
+		onUpdate: facts.emission == OnUpdate, onAdvance: func() {}}
 	rows := &rowEmitter[G, A]{n: n, inst: inst, cells: cells, store: store, next: next, size: spec.WindowSize.Milliseconds()}
-	onAdvance := func() {}
 	if facts.windows != nil {
-		c := &closer[G, A]{rows: rows, clock: clock, math: facts.windows.math(), retention: spec.Retention.Milliseconds(),
-			emits: facts.emission == OnClose}
-		onAdvance = c.advance
+		c := &closer[G, A]{rows: rows, clock: inst.operatorClock(spec.Name), math: facts.windows.math(),
+			retention: spec.Retention.Milliseconds(), emits: facts.emission == OnClose}
+		fold.onAdvance = c.advance
 		c.advance()
 		inst.closers = append(inst.closers, closing{n.id, c.drain})
 	}
 	if facts.emission == OnCommit {
 		inst.emitters = append(inst.emitters, emitter{n.id, rows.emitDirty})
 	}
-	if facts.sourceKey != "" {
-		inst.warmers = append(inst.warmers, cells.Touch)
-	}
-	onUpdate := facts.emission == OnUpdate
-	update := func(start int64, key []byte, hash uint32, r processor.Record[G, V]) error {
-		inst.at = n
-		slot, err := cells.Slot(start, key, hash)
+	return fold, nil
+}
+
+// foldInto is how one input changes a row.
+func foldInto[G, V, A any](f *rowFold[G, A], add func(processor.Opt[A], V) processor.Opt[A]) rowUpdate[G, V] {
+	return func(start int64, key []byte, hash uint32, r processor.Record[G, V]) error {
+		f.inst.at = f.n
+		slot, err := f.cells.Slot(start, key, hash)
 		if err != nil {
-			return &NodeError{Node: n.name, Err: err}
+			return &NodeError{Node: f.n.name, Err: err}
 		}
 		var old, agg processor.Opt[A]
 		var oldTime int64
@@ -191,10 +261,10 @@ func wireAggregation[G, V, A any](w *wirer, n *node, g Grouping[G, V], a Aggrega
 		switch {
 		case old.OK:
 			agg = old
-		case a.Init != nil:
-			agg = a.Init()
+		case f.init != nil:
+			agg = f.init()
 		}
-		agg = a.Add(agg, r.Value)
+		agg = add(agg, r.Value)
 		if old.OK {
 			r.Time = max(r.Time, processor.Timestamp(oldTime))
 		}
@@ -203,10 +273,9 @@ func wireAggregation[G, V, A any](w *wirer, n *node, g Grouping[G, V], a Aggrega
 		} else if old.OK {
 			slot.Delete()
 		}
-		if !onUpdate {
+		if !f.onUpdate {
 			return nil
 		}
-		return next(processor.WithKey(r, r.Key, change[A]{Old: old, New: agg}))
+		return f.next(processor.WithKey(r, r.Key, change[A]{Old: old, New: agg}))
 	}
-	return g.feed(w, feedEnv{n: n, keySerde: store.KeySerde(), clock: clock, onAdvance: onAdvance}, update)
 }

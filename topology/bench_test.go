@@ -35,8 +35,15 @@ func newLoop(tb testing.TB, declare func(b *Builder), keys int) *loop {
 		tb.Fatal(err)
 	}
 	l := &loop{db: memdb.New()}
+	ids := map[string]uint16{}
 	l.inst, err = topo.Subs()[0].Instantiate(Env{
-		View: l.db, CacheBytes: 64 << 20, StoreID: func(string) uint16 { return 1 },
+		View: l.db, CacheBytes: 64 << 20,
+		StoreID: func(name string) uint16 {
+			if ids[name] == 0 {
+				ids[name] = uint16(len(ids) + 1)
+			}
+			return ids[name]
+		},
 		Output: func(string) Output { return &l.out },
 		Placement: func(*TopicDecl) (func([]byte, int32) int32, int32) {
 			return func([]byte, int32) int32 { return 0 }, 1

@@ -24,7 +24,8 @@ type declarations struct {
 	topics   map[string]*TopicDecl
 	order    []string // topic names as declared
 	stores   map[string]*storeDecl
-	sampled  map[string]bool // stores whose sampled updates may be counted
+	globals  map[string]*globalDecl // by store
+	sampled  map[string]bool        // stores whose sampled updates may be counted
 	errors   *multierror.Error
 	finished bool
 }
@@ -34,13 +35,23 @@ type storeDecl struct {
 	handle state.Handle
 	spec   state.Spec
 	nodes  []*node // who uses it, in order of declaration
+	owner  *node   // the node of the table whose rows it holds; nil if processors write it
+}
+
+// ownedBy makes n the owner unless it is a processor, which takes what others
+// leave.
+func (s *storeDecl) ownedBy(n *node, h state.Handle, spec state.Spec, shared bool) {
+	if !shared && s.owner == nil {
+		s.owner, s.handle, s.spec = n, h, spec
+	}
 }
 
 // New starts a topology. The name of the application is durable: it is part of
 // the names of its internal topics, of its group and of its tasks.
 func New(app string) *Builder {
 	b := &Builder{declarations: &declarations{
-		app: app, topics: map[string]*TopicDecl{}, stores: map[string]*storeDecl{}, sampled: map[string]bool{},
+		app: app, topics: map[string]*TopicDecl{}, stores: map[string]*storeDecl{}, globals: map[string]*globalDecl{},
+		sampled: map[string]bool{},
 	}}
 	if err := state.CheckName(app); err != nil {
 		b.fail("application", "%v; give topology.New a valid name", err)
@@ -138,8 +149,8 @@ func (d *declarations) checkSerdes(n *node, of string, serdes ...any) {
 	}
 }
 
-// store registers the use of a store by a node. An aggregation owns its store;
-// processors may share one.
+// store registers the use of a store by a node. The node of a table owns its
+// store; processors may share one, or read that of a table.
 func (d *declarations) store(n *node, h state.Handle, spec state.Spec, shared bool) {
 	if err := state.CheckName(spec.Name); err != nil {
 		d.fail(n.name, "store: %v", err)
@@ -149,21 +160,31 @@ func (d *declarations) store(n *node, h state.Handle, spec state.Spec, shared bo
 		d.fail(n.name, "store %s has no key or value serde; give both to its handle", spec.Name)
 	}
 	d.checkSerdes(n, "store "+spec.Name, h.KeySerde(), h.ValueSerde())
+	if d.globals[spec.Name] != nil {
+		d.fail(n.name, "store %s already belongs to a global table; use another name", spec.Name)
+	}
 	have := d.stores[spec.Name]
 	if have == nil {
-		d.stores[spec.Name] = &storeDecl{handle: h, spec: spec, nodes: []*node{n}}
+		have = &storeDecl{handle: h, spec: spec, nodes: []*node{n}}
+		d.stores[spec.Name] = have
+		have.ownedBy(n, h, spec, shared)
 		n.stores = append(n.stores, spec.Name)
 		return
 	}
 	if slices.Contains(n.stores, spec.Name) {
 		return
 	}
-	if diff := have.spec.Diff(spec); len(diff) > 0 {
+	stored := have.spec
+	if spec.WindowSize == 0 || stored.WindowSize == 0 {
+		spec.WindowSize, stored.WindowSize = 0, 0 // only the owner knows it
+	}
+	if diff := stored.Diff(spec); len(diff) > 0 {
 		d.fail(n.name, "store %s is declared twice with a different %s; use one handle, or two names", spec.Name, diff[0])
 	}
-	if !shared || have.nodes[0].kind != kindProcess {
-		d.fail(n.name, "store %s already belongs to %s; an aggregation needs a store of its own", spec.Name, have.nodes[0].name)
+	if !shared && have.owner != nil {
+		d.fail(n.name, "store %s already belongs to %s; a table needs a store of its own", spec.Name, have.owner.name)
 	}
+	have.ownedBy(n, h, spec, shared)
 	have.nodes = append(have.nodes, n)
 	n.stores = append(n.stores, spec.Name)
 }
@@ -175,6 +196,8 @@ func (b *Builder) Build() (*Topology, error) {
 		return nil, fmt.Errorf("topology %s: Build was called already; declare a new one", b.app)
 	}
 	b.finished = true
+	b.checkLoops()
+	b.checkChangelogs()
 	subs := b.subTopologies()
 	if len(b.nodes) == 0 {
 		b.fail("topology "+b.app, "nothing is declared; begin with topology.Source")
@@ -190,6 +213,7 @@ func (b *Builder) Build() (*Topology, error) {
 func (b *Builder) freeze() *declarations {
 	built := *b.declarations
 	b.topics, b.stores, b.sampled = map[string]*TopicDecl{}, map[string]*storeDecl{}, map[string]bool{}
+	b.globals = map[string]*globalDecl{}
 	b.nodes, b.order = nil, nil
 	return &built
 }

@@ -75,6 +75,9 @@ func (c *closer[G, A]) closedThrough() int64 {
 }
 
 func (c *closer[G, A]) expire() {
+	if c.math.unlimited {
+		return
+	}
 	c.rows.cells.ExpireBelow(c.clock.StreamTime - c.retention + 1)
 }
 

@@ -9,86 +9,60 @@ import (
 
 func (g *graph) onGrouped(n scenarioNode, in *topology.GroupedStream[Key, optValue]) (made, error) {
 	switch n.Op {
-	case "tumbling", "hopping":
+	case "tumbling", "hopping", "sliding", "session":
 		windows, err := newWindows(n)
-		return made{windowed: in.WindowedBy(windows)}, err
+		return made{windowed: in.WindowedBy(windows), session: n.Op == "session"}, err
 	case "count":
 		store := state.KeyValue[Key, int64](n.Params.text("store"), keySerde{}, serde.Int64)
 		g.stores[store.Spec().Name] = store
-		return table(topology.Count(in, store), plainKey, intValue), nil
+		return table(topology.Count(in, store), plainKey, intValue, keySerde{}), nil
 	case "reduce", "aggregate":
 		store := state.KeyValue[Key, Value](n.Params.text("store"), keySerde{}, valueSerde{})
 		g.stores[store.Spec().Name] = store
-		return aggregate(n, in, store, plainKey)
+		return aggregate(n, in, store, plainKey, keySerde{})
 	}
 	return made{}, &unsupportedError{n.Op}
 }
 
-func (g *graph) aggregateWindows(n scenarioNode, in *topology.WindowedStream[Key, optValue]) (made, error) {
+func (g *graph) aggregateWindows(n scenarioNode, in made) (made, error) {
+	windowed := in.windowed
 	if n.Params.text("emit") == "close" {
-		in = in.Emit(topology.OnClose)
+		windowed = windowed.Emit(topology.OnClose)
 	}
-	name := n.Params.text("store")
 	retention, err := n.Params.millis("retention")
 	if err != nil {
 		return made{}, err
 	}
 	if n.Op == "count" {
-		store := state.Window[Key, int64](name, keySerde{}, serde.Int64).Retention(retention)
-		g.stores[name] = store
-		return table(topology.Count(in, store), windowKey, intValue), nil
+		store := windowStore(g, n, in.session, serde.Int64, retention)
+		return table(topology.Count(windowed, store), windowKey, intValue, windowedSerde{}), nil
 	}
 	if n.Op != "reduce" && n.Op != "aggregate" {
 		return made{}, &unsupportedError{n.Op + " of windows"}
 	}
-	store := state.Window[Key, Value](name, keySerde{}, valueSerde{}).Retention(retention)
-	g.stores[name] = store
-	return aggregate(n, in, store, windowKey)
-}
-
-func newWindows(n scenarioNode) (topology.Windows, error) {
-	size, err := n.Params.millis("size")
-	if err != nil {
-		return topology.Windows{}, err
-	}
-	grace, err := n.Params.millis("grace")
-	if err != nil {
-		return topology.Windows{}, err
-	}
-	if n.Op == "tumbling" {
-		return topology.Tumbling(size).Grace(grace), nil
-	}
-	advance, err := n.Params.millis("advance")
-	return topology.Hopping(size, advance).Grace(grace), err
+	return aggregate(n, windowed, windowStore(g, n, in.session, valueSerde{}, retention), windowKey, windowedSerde{})
 }
 
 func aggregate[G any](n scenarioNode, in topology.Grouping[G, optValue], store state.Materialized[G, Value],
-	key func(G) Key) (made, error) {
+	key func(G) Key, keys serde.Serde[G]) (made, error) {
 	add, err := newAggregator(n.Params.text("fn"))
 	if err != nil {
 		return made{}, err
 	}
 	if n.Op == "reduce" {
 		combine := func(agg Value, v optValue) optValue { return add(processor.Some(agg), v) }
-		return table(topology.ReduceOpt(in, combine, store), key, sameValue), nil
+		return table(topology.ReduceOpt(in, combine, store), key, sameValue, keys), nil
 	}
 	var init jsonValue
-	err = n.Params.read("init", &init)
+	if err = n.Params.read("init", &init); err != nil {
+		return made{}, err
+	}
 	folded := topology.AggregatorOpt[optValue, Value]{Init: func() optValue { return init.optValue }, Add: add}
-	return table(topology.AggregateOpt(in, folded, store), key, sameValue), err
+	if merger := n.Params.text("merger"); merger != "" {
+		folded.Merge, err = newMerger(merger)
+	}
+	return table(topology.AggregateOpt(in, folded, store), key, sameValue, keys), err
 }
 
 func plainKey(k Key) Key      { return k }
 func sameValue(v Value) Value { return v }
-
-// table hides the types of a table behind its updates.
-func table[G, A any](t *topology.Table[G, A], key func(G) Key, value func(A) Value) made {
-	return made{updates: func() *stream {
-		return topology.Map(topology.Updates(t), func(k G, v processor.Opt[A]) (optKey, optValue) {
-			if !v.OK {
-				return processor.Some(key(k)), optValue{}
-			}
-			return processor.Some(key(k)), processor.Some(value(v.Value))
-		})
-	}}
-}

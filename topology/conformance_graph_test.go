@@ -13,6 +13,7 @@ type graph struct {
 	b      *topology.Builder
 	subs   map[string]*topology.Builder // by the first source of each connected part
 	part   map[string]string            // node id to its part
+	read   map[string]bool              // tables whose rows are read
 	made   map[string]made
 	stores map[string]state.Handle
 	topics map[string]bool // sinks
@@ -25,8 +26,14 @@ type made struct {
 	rekeyed  bool
 	grouped  *topology.GroupedStream[Key, optValue]
 	windowed *topology.WindowedStream[Key, optValue]
-	// updates is a table's toStream.
-	updates func() *stream
+	session  bool // windows are sessions
+	// cogrouped is a cogroup, and windows what cuts it.
+	cogrouped *topology.CogroupedStream[Key, Value]
+	windows   topology.Windows
+	table     tableNode
+	global    *topology.Global[Key, Value]
+	// groupedTable is a table's groupBy.
+	groupedTable *topology.GroupedTable[Key, Value]
 }
 
 // unsupportedError says that the language has no such operator yet.
@@ -39,7 +46,7 @@ func (e *unsupportedError) Error() string { return "operator not supported: " + 
 func newGraph(s *scenario) (*graph, error) {
 	g := &graph{
 		b: topology.New("conformance"), subs: map[string]*topology.Builder{}, part: connectedParts(s.Nodes),
-		made: map[string]made{}, stores: map[string]state.Handle{}, topics: map[string]bool{},
+		read: tablesRead(s.Nodes), made: map[string]made{}, stores: map[string]state.Handle{}, topics: map[string]bool{},
 	}
 	for _, n := range s.Nodes {
 		m, err := g.declare(n)
@@ -51,10 +58,10 @@ func newGraph(s *scenario) (*graph, error) {
 	return g, nil
 }
 
-// connectedParts names the part of the graph that each node belongs to. Tasks
-// are cut at repartition topics too, but what lies behind one is named after it.
+// connectedParts names the part of the graph that each node belongs to, cut where
+// records go through a repartition topic.
 func connectedParts(nodes []scenarioNode) map[string]string {
-	part := map[string]string{}
+	part, rekeyed := map[string]string{}, map[string]bool{}
 	rename := func(from, to string) {
 		for id, p := range part {
 			if p == from {
@@ -64,13 +71,46 @@ func connectedParts(nodes []scenarioNode) map[string]string {
 	}
 	for _, n := range nodes {
 		part[n.ID] = n.ID
-		for _, in := range n.Inputs {
-			if n.Op != "repartition" {
+		for i, in := range n.Inputs {
+			if !n.repartitions(i, rekeyed[nodeOf(in)]) {
 				rename(part[n.ID], part[nodeOf(in)])
 			}
 		}
+		rekeyed[n.ID] = n.rekeys(rekeyed)
 	}
 	return part
+}
+
+// repartitions says whether an input goes through a repartition topic.
+func (n scenarioNode) repartitions(input int, rekeyed bool) bool {
+	switch n.Op {
+	case "repartition", "groupBy":
+		return true
+	case "groupByKey", "toTable", "streamJoin":
+		return rekeyed
+	case "streamTableJoin":
+		return rekeyed && input == 0
+	case "fkJoin":
+		return input == 1
+	}
+	return false
+}
+
+// rekeys says whether grouping the result by key takes a repartition topic.
+func (n scenarioNode) rekeys(rekeyed map[string]bool) bool {
+	switch n.Op {
+	case "map", "flatMap", "selectKey", "toStream", "tick":
+		return true
+	case "streamTableJoin":
+		return n.Params.text("type") == "inner" // see graph.streamTableJoin
+	case "filter", "filterNot", "mapValues", "flatMapValues", "merge", "branch", "globalJoin":
+		for _, in := range n.Inputs {
+			if rekeyed[nodeOf(in)] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nodeOf strips the output of a branch from an input's name.
@@ -98,24 +138,30 @@ func (g *graph) declare(n scenarioNode) (made, error) {
 	for i, id := range n.Inputs {
 		inputs[i] = g.made[id]
 	}
-	for _, in := range inputs[min(1, len(inputs)):] {
-		if in.stream == nil {
-			return made{}, &unsupportedError{n.Op}
-		}
-	}
 	switch {
+	case n.Op == "table":
+		return g.sourceTable(n)
+	case n.Op == "globalTable":
+		store := g.keyValueStore(n.Params.text("store"))
+		return made{global: topology.GlobalTable(g.b, tableTopic(n.Params.text("topic")), store)}, nil
 	case n.Op == "stream":
 		return made{stream: topology.Source(g.builder(n.ID), conformanceTopic(n.Params.text("topic")))}, nil
 	case len(inputs) == 0:
 		return made{}, &unsupportedError{n.Op}
 	case inputs[0].stream != nil:
 		return g.onStream(n, inputs)
+	case n.Op == "cogroup":
+		return g.cogroup(n, inputs)
+	case inputs[0].cogrouped != nil:
+		return g.onCogroup(n, inputs[0])
 	case inputs[0].grouped != nil:
 		return g.onGrouped(n, inputs[0].grouped)
 	case inputs[0].windowed != nil:
-		return g.aggregateWindows(n, inputs[0].windowed)
-	case n.Op == "toStream" && inputs[0].updates != nil:
-		return made{stream: inputs[0].updates(), rekeyed: true}, nil
+		return g.aggregateWindows(n, inputs[0])
+	case inputs[0].table != nil:
+		return g.onTable(n, inputs)
+	case inputs[0].groupedTable != nil:
+		return g.onGroupedTable(n, inputs[0].groupedTable)
 	}
 	return made{}, &unsupportedError{n.Op + " of a table"}
 }
@@ -130,6 +176,9 @@ func (g *graph) onStream(n scenarioNode, inputs []made) (made, error) {
 		in.stream.To(conformanceTopic(n.Params.text("topic")))
 		return made{}, nil
 	case "merge":
+		if inputs[1].stream == nil {
+			return made{}, &unsupportedError{n.Op}
+		}
 		rekeyed := in.rekeyed || inputs[1].rekeyed
 		return made{stream: in.stream.Merge(inputs[1].stream), rekeyed: rekeyed}, nil
 	case "branch":
@@ -149,6 +198,19 @@ func (g *graph) onStream(n scenarioNode, inputs []made) (made, error) {
 		}
 		s := topology.SelectKey(in.stream, key).Repartition(repartitionTopic(n.ID))
 		return made{grouped: grouped(s)}, nil
+	case "toTable":
+		s := in.stream
+		if in.rekeyed {
+			s = s.Repartition(repartitionTopic(n.ID))
+		}
+		return made{table: plainTable(topology.ToTable(topology.WithKey(s), g.keyValueStore(n.Params.text("store"))))}, nil
+	case "globalJoin":
+		s, err := globalJoin(n, in.stream, inputs[1].global)
+		return made{stream: s, rekeyed: in.rekeyed}, err
+	case "streamTableJoin":
+		return g.streamTableJoin(n, in, inputs[1])
+	case "streamJoin":
+		return g.streamJoin(n, in, inputs[1])
 	case "tick":
 		s, err := tick(n, in.stream)
 		return made{stream: s, rekeyed: true}, err

@@ -31,6 +31,20 @@ func windowKey(w processor.Windowed[Key]) Key {
 	return Key{Text: w.Key.Text, Windowed: true, Start: int64(w.Start), End: int64(w.End)}
 }
 
+// windowedSerde writes windowed keys of any kind, with both ends.
+type windowedSerde struct{}
+
+func (windowedSerde) Name() string { return "conformance-windowed" }
+
+func (windowedSerde) Append(dst []byte, w processor.Windowed[Key]) ([]byte, error) {
+	return keySerde{}.Append(dst, windowKey(w))
+}
+
+func (windowedSerde) Decode(src []byte) (processor.Windowed[Key], error) {
+	k, err := keySerde{}.Decode(src)
+	return processor.Windowed[Key]{Key: Key{Text: k.Text}, Start: processor.Timestamp(k.Start), End: processor.Timestamp(k.End)}, err
+}
+
 // ValueKind says which of the types of a scenario's values a Value has.
 type ValueKind byte
 

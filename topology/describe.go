@@ -13,7 +13,14 @@ type Description struct {
 	App             string                   `json:"app"`
 	SubTopologies   []SubTopologyDescription `json:"sub_topologies"`
 	InternalTopics  []TopicDescription       `json:"internal_topics,omitempty"`
+	GlobalTables    []GlobalDescription      `json:"global_tables,omitempty"`
 	AcceptedSamples []string                 `json:"accepted_samples,omitempty"` // stores given to AcceptSampledUpdates
+}
+
+// GlobalDescription is one global table.
+type GlobalDescription struct {
+	Topic TopicDescription `json:"topic"`
+	Store StoreDescription `json:"store"`
 }
 
 // SubTopologyDescription is one part of a topology: what a task runs.
@@ -70,8 +77,9 @@ type StoreDescription struct {
 	Kind         string `json:"kind"`
 	Key          string `json:"key"` // names of the serdes
 	Value        string `json:"value"`
-	WindowSizeMS int64  `json:"window_size_ms,omitempty"` // 0 if a processor writes the windows
-	RetentionMS  int64  `json:"retention_ms,omitempty"`   // of window stores, in stream time
+	WindowSizeMS int64  `json:"window_size_ms,omitempty"`  // 0 if a processor writes the windows
+	RetentionMS  int64  `json:"retention_ms,omitempty"`    // of window stores, in stream time
+	Changelog    string `json:"changelog_topic,omitempty"` // "" is the one named after application and store
 }
 
 // Description returns the topology as plain data.
@@ -84,6 +92,9 @@ func (t *Topology) Description() Description {
 		if topic.Internal {
 			d.InternalTopics = append(d.InternalTopics, describeTopic(topic))
 		}
+	}
+	for _, g := range t.Globals() {
+		d.GlobalTables = append(d.GlobalTables, GlobalDescription{Topic: describeTopic(g.Topic), Store: describeStore(g.Store)})
 	}
 	for store := range t.d.sampled {
 		d.AcceptedSamples = append(d.AcceptedSamples, store)
@@ -144,6 +155,6 @@ func describeTopic(t *TopicDecl) TopicDescription {
 func describeStore(s state.Spec) StoreDescription {
 	return StoreDescription{
 		Name: s.Name, Kind: s.Kind.String(), Key: s.Key, Value: s.Value,
-		WindowSizeMS: s.WindowSize.Milliseconds(), RetentionMS: s.Retention.Milliseconds(),
+		WindowSizeMS: s.WindowSize.Milliseconds(), RetentionMS: s.Retention.Milliseconds(), Changelog: s.Changelog,
 	}
 }

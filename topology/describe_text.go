@@ -21,6 +21,14 @@ func (t *Topology) Describe() string {
 		w.line(0, "")
 		w.topics(0, "internal topics", d.InternalTopics)
 	}
+	if len(d.GlobalTables) > 0 {
+		w.line(0, "")
+		w.line(0, "global tables")
+	}
+	for _, g := range d.GlobalTables {
+		w.line(1, "%s: %s", g.Store.Name, storeWords(g.Store))
+		w.line(2, "from %s: %s", g.Topic.Name, topicWords(g.Topic))
+	}
 	if len(d.AcceptedSamples) > 0 {
 		w.line(0, "")
 		w.line(0, "sampled updates accepted: %s", strings.Join(d.AcceptedSamples, ", "))
@@ -115,6 +123,9 @@ func storeWords(s StoreDescription) string {
 	}
 	if s.RetentionMS > 0 {
 		words = append(words, "retention "+millis(s.RetentionMS))
+	}
+	if s.Changelog != "" {
+		words = append(words, "changelog "+s.Changelog)
 	}
 	return strings.Join(words, ", ")
 }

@@ -35,6 +35,9 @@ type feedEnv struct {
 	keySerde  any
 	clock     *OperatorClock
 	onAdvance func() // called when stream time has moved past the close of a window
+	// horizon is the start below which rows may have expired although a record for
+	// them is not late; nil if there is no such case.
+	horizon func() int64
 }
 
 // GroupedStream is a stream whose records lie in the partition of their key.
@@ -125,6 +128,9 @@ func (g *WindowedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[state.
 			return err
 		}
 		closed := math.closedThrough(clock.StreamTime)
+		if f.horizon != nil {
+			closed = max(closed, f.horizon()-1)
+		}
 		accepted := false
 		// Behind the largest timestamp start overflows, which ends the loop too.
 		for start := math.first(ts); start >= 0 && start <= ts; start += math.advance {
@@ -132,7 +138,7 @@ func (g *WindowedStream[K, V]) feed(w *wirer, f feedEnv, update rowUpdate[state.
 				continue
 			}
 			accepted = true
-			window := state.Windowed[K]{Key: r.Key, Start: processor.Timestamp(start), End: processor.Timestamp(start + math.size)}
+			window := state.Windowed[K]{Key: r.Key, Start: processor.Timestamp(start), End: processor.Timestamp(math.end(start))}
 			if err := update(start, key, hash, processor.WithKey(r, window, r.Value)); err != nil {
 				return err
 			}

@@ -61,6 +61,8 @@ type driver struct {
 	rng   *rand.Rand
 	out   []string // "topic: key=value@time", in order
 	queue []queued // records of internal topics
+	// globals are the rows of the global table, if there is one.
+	globals *globalRows
 	// offset counts the records fed.
 	offset int64
 }
@@ -90,7 +92,13 @@ func newDriver(t testing.TB, m mode, declare func(b *Builder)) *driver {
 	}
 	const seed = 7
 	d := &driver{t: t, mode: m, topo: topo, now: time.UnixMilli(1_000_000), rng: rand.New(rand.NewPCG(seed, seed))}
+	if len(topo.Globals()) > 0 {
+		d.globals = &globalRows{db: memdb.New()}
+	}
 	for _, sub := range topo.Subs() {
+		if d.globals != nil {
+			sub.Globals = d.globals
+		}
 		task := &driverTask{d: d, sub: sub, db: memdb.New(), logged: map[string]string{}, counts: map[string]uint64{}}
 		task.create()
 		d.tasks = append(d.tasks, task)

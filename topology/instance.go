@@ -32,8 +32,22 @@ type Env struct {
 	// closed or at a commit, or about a punctuation that failed. The row counts as
 	// emitted. If RowFailed is nil, the error ends the step instead.
 	RowFailed func(RowFailure)
+	// Released is called, from any goroutine, when a record that was held is released
+	// (see Held). nil keeps processors from holding records: it says that whoever
+	// runs the instance commits without asking Held.
+	Released func()
 
-	stores map[string]*storeDecl
+	stores      map[string]*storeDecl
+	globalDecls map[string]*globalDecl
+	globals     Globals
+}
+
+// ownerOf is the node of the table whose rows a store holds, or "".
+func (e *Env) ownerOf(store string) string {
+	if owner := e.stores[store].owner; owner != nil {
+		return owner.name
+	}
+	return ""
 }
 
 func (e *Env) store(name string) *storeDecl { return e.stores[name] }
@@ -48,6 +62,7 @@ type Output interface {
 type Clocks struct {
 	StreamTime   processor.Timestamp       `json:"stream_time"`
 	Operators    map[string]*OperatorClock `json:"operators,omitempty"`    // by store name
+	Joins        map[string]*JoinClock     `json:"joins,omitempty"`        // of joins that hold records, by the name of the (left) store
 	Punctuations map[string]int64          `json:"punctuations,omitempty"` // next due time, by processor/schedule
 }
 
@@ -98,6 +113,7 @@ type Instance struct {
 	sources     []*SourceTask
 	stores      []state.Instance
 	storeByName map[string]state.Instance
+	globals     map[string]state.Instance
 	closers     []closing
 	emitters    []emitter
 	inits       []initializer
@@ -112,6 +128,7 @@ type Instance struct {
 	rawKey          []byte              // encoded key of the source record at hand
 	rawHash         uint32              // its state.HashKey
 	warmers         []func(hash uint32) uint64
+	holds           holds
 	closing         bool // windows wait to be closed
 	commitRequested bool
 	newSchedules    bool // a wall-clock punctuation is not part of the position yet

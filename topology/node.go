@@ -23,8 +23,15 @@ type node struct {
 	topic    *TopicDecl // of sources and sinks
 	sub      string     // explicit name of the sub-topology, of sources
 	process  string     // durable name of a processor, which Named does not change
-	detail   []string   // "key value" pairs for Describe
-	wire     func(w *wirer) any
+	table    bool       // its records are updates of a table
+	lookups  []*node    // tables whose rows it reads without seeing their updates
+	globals  []string   // global stores that it reads
+	feeder   *node      // of a repartition topic's source: the sink that fills it
+	// keepNullKeys lets records without a key through a repartition sink, and
+	// dropNullKeys drops them at the source of a table.
+	keepNullKeys, dropNullKeys bool
+	detail                     []string // "key value" pairs for Describe
+	wire                       func(w *wirer) any
 }
 
 // emit passes a record to a node. It returns the first error from below.
@@ -35,6 +42,7 @@ type wirer struct {
 	env      *Env
 	instance *Instance
 	entries  map[*node]any
+	warmed   map[string]bool // stores that the sources warm
 	err      error
 }
 

@@ -13,7 +13,9 @@ import (
 // Process runs a hand-written processor, one per task, made by create. name is
 // durable: the due times of its punctuations are kept under it. The stores are
 // those that the processor may use; several processors of one sub-topology may
-// share a store. The result counts as re-keyed.
+// share a store. The store of a table, or of a global table declared before, may
+// be read: what a record has changed in a table is seen by the processors that
+// are declared behind the table. The result counts as re-keyed.
 func Process[KI, VI, KO, VO any](s *Stream[KI, VI], name string,
 	create func() processor.Processor[KI, VI, KO, VO], stores ...state.Handle) *Stream[KO, VO] {
 	n := s.b.add(kindProcess, s.n)
@@ -31,7 +33,10 @@ func Process[KI, VI, KO, VO any](s *Stream[KI, VI], name string,
 	}
 	for _, h := range stores {
 		spec := h.Spec()
-		if spec.Kind == state.KindWindow && spec.Retention == 0 {
+		if s.b.readsGlobal(n, h) {
+			continue
+		}
+		if (spec.Kind == state.KindWindow || spec.Kind == state.KindSession) && spec.Retention == 0 {
 			spec.Retention = state.DefaultWindowRetention
 		}
 		s.b.store(n, h, spec, true)
@@ -47,6 +52,12 @@ func wireProcess[KI, VI, KO, VO any](w *wirer, n *node, create func() processor.
 	ctx := &processContext[KO, VO]{taskContext: taskContext{inst: inst, n: n}, next: below[KO, VO](w, n)}
 	for _, name := range n.stores {
 		if err := w.openShared(name); err != nil {
+			w.fail(&NodeError{Node: n.name, Err: err})
+			return emit[KI, VI](nil)
+		}
+	}
+	for _, name := range n.globals {
+		if err := w.openGlobal(name); err != nil {
 			w.fail(&NodeError{Node: n.name, Err: err})
 			return emit[KI, VI](nil)
 		}
@@ -70,15 +81,16 @@ func wireProcess[KI, VI, KO, VO any](w *wirer, n *node, create func() processor.
 		return ctx.wrap(i.Init(ctx))
 	}})
 	return emit[KI, VI](func(r processor.Record[KI, VI]) error {
-		inst.at = n
+		inst.at, ctx.origin = n, r.Origin
 		return ctx.wrap(p.Process(ctx, r))
 	})
 }
 
 // taskContext is the untyped part of a processor's context.
 type taskContext struct {
-	inst *Instance
-	n    *node
+	inst   *Instance
+	n      *node
+	origin processor.Origin // of the record at hand
 }
 
 func (c *taskContext) StreamTime() processor.Timestamp { return c.inst.streamTime }
@@ -86,10 +98,13 @@ func (c *taskContext) Partition() int32                { return c.inst.env.Parti
 func (c *taskContext) RequestCommit()                  { c.inst.commitRequested = true }
 
 func (c *taskContext) Store(name string) (any, error) {
+	if slices.Contains(c.n.globals, name) {
+		return state.Access{Cells: c.inst.globals[name], Now: c.inst.recordTime, Owner: name}, nil
+	}
 	if !slices.Contains(c.n.stores, name) {
 		return nil, fmt.Errorf("processor %s has no store %s; pass its handle to Process", c.n.name, name)
 	}
-	return state.Access{Cells: c.inst.storeByName[name], Now: c.inst.recordTime}, nil
+	return state.Access{Cells: c.inst.storeByName[name], Now: c.inst.recordTime, Owner: c.inst.env.ownerOf(name)}, nil
 }
 
 // wrap names the node in an error of the processor itself; errors from below
@@ -98,7 +113,8 @@ func (c *taskContext) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, named := err.(*NodeError); named {
+	switch err.(type) {
+	case *NodeError, *BufferFullError:
 		return err
 	}
 	return &NodeError{Node: c.n.name, Err: err}

@@ -35,6 +35,7 @@ type ShapeStore struct {
 	Key          string `json:"key"` // names of the serdes
 	Value        string `json:"value"`
 	WindowSizeMS int64  `json:"window_size_ms,omitempty"`
+	Changelog    string `json:"changelog_topic,omitempty"` // "" is the default one
 }
 
 // ShapeRepartition is a repartition topic.
@@ -86,7 +87,7 @@ func (s *Shape) addSub(sub *subTopology, stores map[string]*storeDecl) {
 		spec := stores[name].spec
 		out.Stores = append(out.Stores, name)
 		s.Stores = append(s.Stores, ShapeStore{Name: name, Sub: sub.name, Kind: spec.Kind.String(),
-			Key: spec.Key, Value: spec.Value, WindowSizeMS: spec.WindowSize.Milliseconds()})
+			Key: spec.Key, Value: spec.Value, WindowSizeMS: spec.WindowSize.Milliseconds(), Changelog: spec.Changelog})
 	}
 	for _, n := range sub.nodes {
 		if n.process != "" {

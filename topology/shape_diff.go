@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -70,6 +71,7 @@ func (d *shapeDiff) stores(declared, stored []ShapeStore, renamed map[string]str
 		d.differs(thing, "key serde", was.Key, is.Key)
 		d.differs(thing, "value serde", was.Value, is.Value)
 		d.differs(thing, "window size", millis(was.WindowSizeMS), millis(is.WindowSizeMS))
+		d.differs(thing, "changelog topic", cmp.Or(was.Changelog, "the default"), cmp.Or(is.Changelog, "the default"))
 		if was.Sub != is.Sub && renamed[was.Sub] != is.Sub {
 			d.add("%s moved from sub-topology %s to %s: its rows belong to the tasks of the old one", thing, was.Sub, is.Sub)
 		}

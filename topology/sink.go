@@ -21,7 +21,7 @@ func (s *Stream[K, V]) to(t Topic[K, V], internal bool) *node {
 	n.wire = func(w *wirer) any {
 		out := &typedSink[K, V]{n: n, inst: w.instance, key: t.Key, value: t.Value, partition: w.env.Partition, out: w.env.Output(t.Name)}
 		out.nullKey, out.nullValue = processor.NullCheck[K](), processor.NullCheck[V]()
-		out.dropNullKeys = internal
+		out.dropNullKeys = internal && !n.keepNullKeys
 		out.dropped = w.instance.counter(n, DropNullKey)
 		out.partitioned, _ = any(t.Key).(serde.Partitioned)
 		out.place, out.partitions = w.env.Placement(n.topic)
@@ -39,7 +39,7 @@ func (s *Stream[K, V]) Repartition(through Topic[K, V]) *Stream[K, V] {
 		s.b.fail(n.name, "a repartition topic carries the times of its records; remove EventTime")
 	}
 	out := source(s.b, through, true)
-	out.sampled = s.sampled
+	out.sampled, out.n.feeder = s.sampled, n
 	return out
 }
 

@@ -41,6 +41,9 @@ func source[K, V any](b *Builder, t Topic[K, V], internal bool) *Stream[K, V] {
 			s.topic.EventTime = nil // a repartition topic carries the times of its records
 		}
 		s.negative = w.instance.counter(n, DropNegativeTime)
+		if n.dropNullKeys {
+			s.nullKeys = w.instance.counter(n, DropNullKey)
+		}
 		s.keys.decode = t.Key.Decode
 		w.instance.sources = append(w.instance.sources, &SourceTask{
 			Topic: t.Name, Reset: t.Reset, Internal: internal, inst: w.instance, decode: s.decode, process: s.process, warm: s.warm,
@@ -95,6 +98,7 @@ type typedSource[K, V any] struct {
 	partition int32
 	next      emit[K, V]
 	negative  *uint64
+	nullKeys  *uint64 // not nil at the source of a table: records without a key are dropped
 	keys      interner[K]
 	staged    processor.Record[K, V]
 	rawKey    []byte
@@ -109,8 +113,10 @@ func (s *typedSource[K, V]) decode(raw *Raw) (_ processor.Timestamp, ok bool, er
 		raw.hash = state.HashKey(raw.Key)
 	}
 	r := &s.staged
-	if r.Key, err = s.keys.lookup(raw.Key, raw.hash); err != nil {
-		return 0, false, s.decodeError("key", s.topic.Key.Name(), err)
+	if raw.Key != nil || s.nullKeys == nil {
+		if r.Key, err = s.keys.lookup(raw.Key, raw.hash); err != nil {
+			return 0, false, s.decodeError("key", s.topic.Key.Name(), err)
+		}
 	}
 	if r.Value, err = s.topic.Value.Decode(raw.Value); err != nil {
 		return 0, false, s.decodeError("value", s.topic.Value.Name(), err)
@@ -130,6 +136,10 @@ func (s *typedSource[K, V]) decode(raw *Raw) (_ processor.Timestamp, ok bool, er
 }
 
 func (s *typedSource[K, V]) process() error {
+	if s.rawKey == nil && s.nullKeys != nil {
+		*s.nullKeys++ // not before: the record counts for stream time
+		return nil
+	}
 	s.inst.rawKey, s.inst.rawHash = s.rawKey, s.rawHash
 	return s.next(s.staged)
 }

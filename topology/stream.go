@@ -23,6 +23,9 @@ type streamFacts struct {
 	sourceKey string
 	// sampled names the store whose emission per commit the stream comes from.
 	sampled string
+	// windowed are the windows of the aggregation that the keys come from, for
+	// suppression; nil if there are none.
+	windowed *Windows
 }
 
 func (f streamFacts) or(other streamFacts) streamFacts {
@@ -34,6 +37,9 @@ func (f streamFacts) or(other streamFacts) streamFacts {
 	}
 	if f.sourceKey != other.sourceKey {
 		f.sourceKey = ""
+	}
+	if f.windowed != other.windowed {
+		f.windowed = nil
 	}
 	return f
 }

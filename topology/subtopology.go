@@ -33,6 +33,9 @@ func (b *Builder) subTopologies() []*subTopology {
 		for _, in := range n.inputs {
 			join(n, in)
 		}
+		for _, looked := range n.lookups {
+			join(n, looked)
+		}
 	}
 	for _, s := range b.stores {
 		for _, n := range s.nodes[1:] {

@@ -1,22 +1,55 @@
 package topology
 
 import (
+	"time"
+
 	"github.com/tidemill/tidemill/processor"
+	"github.com/tidemill/tidemill/processor/serde"
+	"github.com/tidemill/tidemill/state"
 )
 
 // Table is the latest value per key: every record is an update of a row. It is
-// held in the store it was given.
+// held in the store it was given, or is a view of tables that are.
 type Table[K, V any] struct {
 	b       *Builder
 	n       *node
-	store   string
+	store   string // its own store, or that of the table it is a view of; for messages
 	deletes bool
 	streamFacts
+	// handle says how rows of these types are stored; nil if no store does.
+	handle state.Materialized[K, V]
+	// rows makes a reader of the rows as they are at the moment; nil if nothing
+	// keeps them.
+	rows openRows[K, V]
+	// askOld makes the updates carry old values from now on, and says whether they
+	// do; nil if they never do.
+	askOld func() bool
+	// values is the serde of the values, where a store has one; nil if none.
+	values serde.Serde[V]
+	// filtered says that an update may come from a row that was never part of the
+	// table, so that both its sides are absent.
+	filtered bool
+	// versioned says that updates may come out of order and change only what was, and
+	// rowsAt makes a reader of rows as they were; nil if only rows of now are kept.
+	versioned bool
+	rowsAt    openRowsAt[K, V]
+	history   time.Duration // how far back
+}
+
+// Named gives the last declared operator of t a name, for error messages,
+// metrics and Describe. It is not durable.
+func (t *Table[K, V]) Named(name string) *Table[K, V] {
+	if !t.b.finished {
+		t.n.name = name
+	}
+	return t
 }
 
 // change is an update of a table row: what was there, what is there now.
 type change[V any] struct {
 	Old, New processor.Opt[V]
+	// past says that a newer update is there already, so that New was, but is not.
+	past bool
 }
 
 // ToStream returns the updates as a stream of values. On a table whose rows can

@@ -52,13 +52,6 @@ func (r Reset) String() string {
 	return "earliest"
 }
 
-// Partitioner places an encoded key (for windowed keys: the inner key) on one of
-// n partitions. Name identifies it in the durable shape.
-type Partitioner struct {
-	Name  string
-	Place func(key []byte, n int32) int32
-}
-
 // TopicDecl is a topic without its types, as the runtime sees it.
 type TopicDecl struct {
 	Name        string
@@ -74,6 +67,8 @@ type TopicDecl struct {
 	// Source and Sink say how the topology uses it. Internal topics are
 	// repartition topics: both, and owned by the application.
 	Source, Sink, Internal bool
+	// Global says that the topic is read as a global table, by every instance.
+	Global bool
 }
 
 func declare[K, V any](t Topic[K, V]) *TopicDecl {

@@ -26,6 +26,9 @@ type Sub struct {
 	Name    string
 	Sources []*TopicDecl // in the order of the declaration
 	Stores  []state.Spec // by name
+	// Globals gives the tasks the rows of global tables. Whoever runs them sets it,
+	// if the topology has any.
+	Globals Globals
 	sub     *subTopology
 	d       *declarations
 }
@@ -66,7 +69,7 @@ func (t *Topology) Handles() map[string]state.Handle {
 
 // Instantiate wires the sub-topology for one task.
 func (s Sub) Instantiate(env Env) (_ *Instance, err error) {
-	env.stores = s.d.stores
+	env.stores, env.globalDecls, env.globals = s.d.stores, s.d.globals, s.Globals
 	clocks := Clocks{StreamTime: processor.NoTime}
 	if env.Clocks != nil {
 		clocks = *env.Clocks
@@ -74,9 +77,10 @@ func (s Sub) Instantiate(env Env) (_ *Instance, err error) {
 	if clocks.Operators == nil {
 		clocks.Operators = map[string]*OperatorClock{}
 	}
-	inst := &Instance{env: &env, storeByName: map[string]state.Instance{}, clocks: clocks, streamTime: clocks.StreamTime}
+	inst := &Instance{env: &env, storeByName: map[string]state.Instance{}, globals: map[string]state.Instance{},
+		clocks: clocks, streamTime: clocks.StreamTime}
 	defer inst.recovered(&err)
-	w := &wirer{env: &env, instance: inst, entries: map[*node]any{}}
+	w := &wirer{env: &env, instance: inst, entries: map[*node]any{}, warmed: map[string]bool{}}
 	for _, n := range s.sub.sources {
 		n.wire(w)
 	}

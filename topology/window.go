@@ -1,33 +1,33 @@
 package topology
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
 
-// Windows says how event time is cut into windows. Build values with [Tumbling]
-// and [Hopping].
+// Windows says how event time is cut into windows. Build values with [Tumbling],
+// [Hopping], [Sliding], [Session] and [Unlimited].
 //
-// The rules are those of Kafka Streams 4.3: windows begin at multiples of the
-// advance from the epoch and never below it, contain their start and not their
-// end, and are closed once end + grace <= stream time, where stream time is the
-// highest event time that reached the operator in its task, the record at hand
-// included.
+// The rules are those of Kafka Streams 4.3. Stream time is the highest event time
+// that reached the operator in its task, the record at hand included. Tumbling and
+// hopping windows begin at multiples of the advance from the epoch and never below
+// it, contain their start and not their end, and are closed once end + grace <=
+// stream time. The others say their rules themselves.
 type Windows struct {
-	size, advance, grace time.Duration
-	kind                 string
+	size, advance, grace time.Duration // size is the difference or the gap of sliding windows and sessions
+	kind                 windowKind
+	start                time.Time // of unlimited windows
 }
 
 // Tumbling cuts time into windows of the given size, one after the other.
 func Tumbling(size time.Duration) Windows {
-	return Windows{size: size, advance: size, kind: "tumbling"}
+	return Windows{size: size, advance: size, kind: kindTumbling}
 }
 
 // Hopping makes windows of the given size begin every advance, so that each
 // record belongs to about size/advance of them.
 func Hopping(size, advance time.Duration) Windows {
-	return Windows{size: size, advance: advance, kind: "hopping"}
+	return Windows{size: size, advance: advance, kind: kindHopping}
 }
 
 // Grace accepts records for a window until stream time has passed its end by d.
@@ -37,48 +37,45 @@ func (w Windows) Grace(d time.Duration) Windows {
 	return w
 }
 
-// String describes the windows in words.
-func (w Windows) String() string {
-	s := fmt.Sprintf("%s %v", w.kind, w.size)
-	if w.kind == "hopping" {
-		s += fmt.Sprintf(" by %v", w.advance)
-	}
-	return fmt.Sprintf("%s, grace %v", s, w.grace)
-}
-
-// check returns what is wrong with the windows, or "".
-func (w Windows) check() string {
-	whole := func(d time.Duration) bool { return d%time.Millisecond == 0 }
-	switch {
-	case w.kind == "":
-		return "the windows are empty; use Tumbling or Hopping"
-	case w.size < time.Millisecond:
-		return fmt.Sprintf("window size %v is too short; use at least 1ms", w.size)
-	case w.advance < time.Millisecond || w.advance > w.size:
-		return fmt.Sprintf("advance %v must be between 1ms and the window size %v", w.advance, w.size)
-	case w.grace < 0:
-		return fmt.Sprintf("grace %v is negative; use 0 or more", w.grace)
-	case w.size > math.MaxInt64-w.grace:
-		return fmt.Sprintf("size %v plus grace %v is too long; choose a shorter grace", w.size, w.grace)
-	case !whole(w.size) || !whole(w.advance) || !whole(w.grace):
-		return "size, advance and grace must be whole milliseconds"
-	}
-	return ""
-}
-
 // windowMath is Windows in milliseconds.
-type windowMath struct{ size, advance, grace int64 }
+type windowMath struct {
+	size, advance, grace int64
+	unlimited            bool
+	from                 int64 // of unlimited windows
+}
 
 func (w Windows) math() windowMath {
-	return windowMath{w.size.Milliseconds(), w.advance.Milliseconds(), w.grace.Milliseconds()}
+	m := windowMath{size: w.size.Milliseconds(), advance: w.advance.Milliseconds(), grace: w.grace.Milliseconds()}
+	if w.kind == kindUnlimited {
+		m = windowMath{size: math.MaxInt64, advance: math.MaxInt64, unlimited: true}
+		if !w.start.IsZero() {
+			m.from = w.start.UnixMilli()
+		}
+	}
+	return m
 }
 
-// first returns the start of the oldest window that contains ts >= 0.
+// first returns the start of the oldest window that contains ts >= 0, or a
+// negative number if none does.
 func (m windowMath) first(ts int64) int64 {
+	if m.unlimited {
+		if ts < m.from {
+			return -1
+		}
+		return m.from
+	}
 	from := max(0, ts-m.size+m.advance)
 	return from - from%m.advance
 }
 
+// end returns the end of the window that begins at start.
+func (m windowMath) end(start int64) int64 { return saturatingAdd(start, m.size) }
+
 // closedThrough returns the largest start whose window is closed at a stream
 // time, or a negative number if none is. It need not be a multiple of advance.
-func (m windowMath) closedThrough(streamTime int64) int64 { return streamTime - m.grace - m.size }
+func (m windowMath) closedThrough(streamTime int64) int64 {
+	if m.unlimited {
+		return -1
+	}
+	return streamTime - m.grace - m.size
+}

@@ -54,6 +54,11 @@ func findStore(b Backend, name string) (store, error) {
 // reported with the progress of the tasks that are being restored.
 func (s store) view(b Backend, partition int32) (*View, error) {
 	v, err := b.Snapshot(s.name, partition)
+	if err == nil && (v.Spec.Kind.HasSpans() || v.Spec.Kind.HasJoinRows()) {
+		// Their rows lie in another order than those of windows and keys.
+		err = problem(CodeBadRequest, fmt.Sprintf("store %s is a %s store, which is not served over HTTP", s.name, v.Spec.Kind))
+		return nil, errors.Join(err, v.Close())
+	}
 	if err == nil {
 		return v, nil
 	}

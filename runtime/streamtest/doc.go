@@ -38,6 +38,9 @@
 // Each runs with the stores on Pebble and in memory, and those that commit also
 // with caches of one byte, so that every record reads its rows from the store.
 //
+// A record of a global table's topic is part of the table when Send returns, and
+// is so before any record that is sent later.
+//
 // A record is sent, and everything that follows from it processed, through all
 // sub-topologies and internal topics, before the next one is sent.
 //

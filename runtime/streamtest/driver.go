@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/embedded"
+	"github.com/tidemill/tidemill/runtime/internal/globals"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 	"github.com/tidemill/tidemill/topology"
 )
@@ -31,6 +32,7 @@ type Driver struct {
 	disk     disk
 	worker   *worker.Worker
 	tasks    []worker.Assigned
+	globals  *globals.Tables // nil if the topology has no global table
 	tapes    map[string]*tape
 	random   *rand.Rand
 	now      time.Time
@@ -83,6 +85,9 @@ func epoch() time.Time { return time.Unix(0, 0).UTC() }
 // start starts a worker on what is durable.
 func (d *Driver) start() error {
 	app := d.topology.App()
+	if err := d.startGlobals(); err != nil {
+		return err
+	}
 	d.worker = worker.New(worker.Config{
 		App: app, Log: d.log, WriterID: changelog.WriterID(app, "0", 0), Tasks: d.tasks,
 		OpenEngine: d.disk.open, DropEngine: d.disk.drop, LogID: "streamtest",
@@ -159,6 +164,7 @@ func (d *Driver) close() {
 	if d.producer != nil {
 		errs = append(errs, d.producer.Close())
 	}
+	errs = append(errs, d.stopGlobals())
 	if d.disk != nil {
 		d.disk.close()
 	}

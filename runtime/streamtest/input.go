@@ -97,6 +97,9 @@ func (d *Driver) TrySendRaw(topic string, partition int32, r RawRecord) error {
 		d.t.Fatalf("streamtest: the topology has no partition %d of topic %s", partition, topic)
 	}
 	d.failed = d.append(commitlog.TopicPartition{Topic: topic, Partition: partition}, r)
+	if d.failed == nil && d.topics.declared[topic].Global {
+		d.failed = d.globals.Load(context.Background())
+	}
 	if d.failed == nil {
 		d.failed = d.settle()
 	}

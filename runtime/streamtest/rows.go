@@ -30,8 +30,16 @@ func Rows[K, V any](d *Driver, store state.KeyValueStore[K, V]) []Row[K, V] {
 
 // WindowRows commits, and returns the rows of a window store that have not
 // expired over all partitions, in the order of window start and encoded key. Rows
-// of a store that processors write have windows that end where they start.
+// of a store that processors write have windows that end where they start; sliding
+// windows come in the order of encoded key and start.
 func WindowRows[K, V any](d *Driver, store state.WindowStore[K, V]) []Row[state.Windowed[K], V] {
+	d.t.Helper()
+	return rows(d, store)
+}
+
+// SessionRows commits, and returns the sessions of a session store that have not
+// expired over all partitions, in the order of encoded key, end and start.
+func SessionRows[K, V any](d *Driver, store state.SessionStore[K, V]) []Row[state.Windowed[K], V] {
 	d.t.Helper()
 	return rows(d, store)
 }
@@ -44,8 +52,8 @@ func rows[G, V any](d *Driver, store state.Materialized[G, V]) []Row[G, V] {
 	d.t.Helper()
 	d.must(d.sync())
 	name := store.Spec().Name
-	var stored []storedRow
-	var spec state.Spec
+	stored, spec, err := d.globalRows(name)
+	d.must(err)
 	for _, assigned := range d.tasks {
 		i := slices.IndexFunc(assigned.Sub.Stores, func(s state.Spec) bool { return s.Name == name })
 		if i < 0 {
@@ -72,11 +80,19 @@ func rows[G, V any](d *Driver, store state.Materialized[G, V]) []Row[G, V] {
 
 func decodeRow[G, V any](store state.Materialized[G, V], spec state.Spec, r storedRow) (row Row[G, V], err error) {
 	// The store's number is cut off; any two bytes stand for it.
-	start, key, err := state.SplitRowKey(spec.Kind, append([]byte{0, 0}, r.key...))
+	numbered, size := append([]byte{0, 0}, r.key...), spec.WindowSize.Milliseconds()
+	start, key, err := int64(0), []byte(nil), error(nil)
+	if spec.Kind.HasSpans() {
+		var end int64
+		start, end, key, err = spec.SplitSpanKey(numbered)
+		size = end - start
+	} else {
+		start, key, err = state.SplitRowKey(spec.Kind, numbered)
+	}
 	if err != nil {
 		return row, err
 	}
-	if row.Key, err = store.ResultKey(start, key, spec.WindowSize.Milliseconds()); err != nil {
+	if row.Key, err = store.ResultKey(start, key, size); err != nil {
 		return row, err
 	}
 	time, raw, err := state.SplitRowValue(r.value)
@@ -103,17 +119,31 @@ func (d *Driver) storedRows(assigned worker.Assigned, spec state.Spec) (out []st
 	if err != nil {
 		return nil, err
 	}
-	id := ids[spec.Name]
+	return readRows(engine, ids[spec.Name], spec, horizon)
+}
+
+func readRows(from state.Reader, id uint16, spec state.Spec, horizon int64) (out []storedRow, err error) {
 	lower, upper := state.StoreRange(id)
 	if spec.Kind == state.KindWindow {
 		lower = state.AppendRowKey(nil, id, spec.Kind, horizon, nil)
 	}
-	it, err := engine.Iter(lower, upper, false)
+	if spec.Kind.HasSpans() {
+		lower, upper = state.SpanRows(id)
+	}
+	it, err := from.Iter(lower, upper, false)
 	if err != nil {
 		return nil, err
 	}
 	defer it.Close()
 	for it.Next() {
+		if spec.Kind.HasSpans() {
+			if _, end, _, err := spec.SplitSpanKey(it.Key()); err != nil || end < horizon {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
 		out = append(out, storedRow{key: bytes.Clone(it.Key()[2:]), value: bytes.Clone(it.Value())})
 	}
 	return out, it.Err()

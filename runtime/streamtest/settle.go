@@ -126,6 +126,9 @@ func (d *Driver) restart() error {
 	if err := d.worker.Kill(); err != nil {
 		return err
 	}
+	if err := d.stopGlobals(); err != nil {
+		return err
+	}
 	return d.start()
 }
 

@@ -17,7 +17,8 @@ type topics struct {
 	internal bool
 	// ordered says that no task has several inputs. With several, records that
 	// were not committed before a crash are taken by their times when they are
-	// processed again, not in the order in which they were sent.
+	// processed again, not in the order in which they were sent. Global tables
+	// count as inputs: they are up to date when records are processed again.
 	ordered bool
 }
 
@@ -29,6 +30,7 @@ func createTopics(log commitlog.Log, t *topology.Topology, cfg Config) (topics, 
 	for _, decl := range t.Topics() {
 		out.declared[decl.Name] = decl
 		out.internal = out.internal || decl.Internal
+		out.ordered = out.ordered && !decl.Global
 		c := commitlog.TopicConfig{Name: decl.Name, Partitions: out.count(decl.Name), Internal: decl.Internal}
 		if decl.Compact {
 			c.Cleanup = commitlog.CleanupCompact
@@ -38,7 +40,9 @@ func createTopics(log commitlog.Log, t *topology.Topology, cfg Config) (topics, 
 	for _, sub := range t.Subs() {
 		out.ordered = out.ordered && len(sub.Sources) == 1
 		for _, store := range sub.Stores {
-			configs = append(configs, changelog.StoreTopicConfig(t.App(), store.Name, out.count(sub.Sources[0].Name)))
+			if err := changelog.CreateStoreTopic(context.Background(), log, t.App(), store, out.count(sub.Sources[0].Name)); err != nil {
+				return out, fmt.Errorf("changelog of store %s: %w", store.Name, err)
+			}
 		}
 	}
 	if cfg.Poison == worker.PoisonDeadLetter && out.declared[cfg.DeadLetterTopic] == nil {
