@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/changelog/commitlog/embedded"
+	"github.com/tidemill/tidemill/changelog/commitlog/kafka"
+	"github.com/tidemill/tidemill/runtime/assign"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 	"github.com/tidemill/tidemill/state/pebbledb"
 	"github.com/tidemill/tidemill/topology"
@@ -24,9 +28,14 @@ type App struct {
 	cfg        Config
 	log        commitlog.Log
 	ownLog     bool
+	lock       io.Closer // of the directory, unless the log holds one
 	shared     *pebbledb.Shared
 	partitions map[string]int32 // by topic
 	subs       []topology.Sub
+	tasks      []assign.Task    // all of the topology
+	globals    topology.Globals // set by Run before any task starts; nil without global tables
+	registry   *registry
+	commits    atomic.Int64
 	storeSub   map[string]int                            // index in subs, by store
 	statuses   map[string]*atomic.Pointer[worker.Status] // by task id; the map never changes
 	changed    *broadcast                                // told after every commit and status
@@ -40,6 +49,11 @@ type App struct {
 		closed  bool
 		addr    net.Addr
 		fatal   error
+		// mine are the tasks assigned to this process. joined says that the group has
+		// had a say in it; restart why the last incarnation ended, while none lives.
+		mine    map[string]assign.Task
+		joined  bool
+		restart error
 	}
 }
 
@@ -67,17 +81,50 @@ func New(ctx context.Context, t *topology.Topology, cfg Config) (*App, error) {
 	}
 	a := &App{topology: t, cfg: cfg, log: cfg.Log, partitions: map[string]int32{}, storeSub: map[string]int{},
 		subs: t.Subs(), statuses: map[string]*atomic.Pointer[worker.Status]{}, changed: newBroadcast()}
-	if a.log == nil {
-		a.log, err = embedded.Open(embedded.Options{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "log"), Now: cfg.Now, Logger: cfg.Logger})
-		if err != nil {
-			return nil, err
-		}
-		a.ownLog = true
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
+	a.registry = &registry{app: t.App(), log: a.log, now: cfg.Now}
 	if err := a.prepare(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
+}
+
+// open takes the directory and opens the log.
+func (a *App) open(ctx context.Context) (err error) {
+	cfg := &a.cfg
+	if cfg.Kafka == nil && cfg.Log == nil {
+		a.log, err = embedded.Open(embedded.Options{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "log"), Now: cfg.Now, Logger: cfg.Logger})
+		a.ownLog = err == nil
+		if err != nil {
+			a.log = nil // not a nil *Log in the interface
+		}
+		return err
+	}
+	if a.lock, err = lockDir(cfg.FS, cfg.Dir); err != nil {
+		return err
+	}
+	if cfg.Instance == "" {
+		if cfg.Instance, err = loadInstance(cfg.FS, cfg.Dir); err != nil {
+			return err
+		}
+	}
+	if cfg.Log != nil {
+		return nil
+	}
+	brokers := *cfg.Kafka
+	setDefault(&brokers.Logger, cfg.Logger)
+	setDefault(&brokers.TransactionTimeout, min(10*time.Second, cfg.SessionTimeout/2))
+	if brokers.Now == nil {
+		brokers.Now = cfg.Now
+	}
+	l, err := kafka.Open(ctx, brokers)
+	if err != nil {
+		return err
+	}
+	a.log, a.ownLog = l, true
+	return nil
 }
 
 // prepare does what can fail before anything runs.
@@ -88,7 +135,6 @@ func (a *App) prepare(ctx context.Context) error {
 	if err := a.checkShape(ctx); err != nil {
 		return err
 	}
-	tasks := 0
 	for i, s := range a.subs {
 		for _, spec := range s.Stores {
 			a.storeSub[spec.Name] = i
@@ -96,9 +142,10 @@ func (a *App) prepare(ctx context.Context) error {
 		n := a.partitions[s.Sources[0].Name]
 		for p := range n {
 			a.statuses[changelog.TaskID(s.Name, p)] = &atomic.Pointer[worker.Status]{}
+			a.tasks = append(a.tasks, assign.Task{Sub: s.Name, Partition: p})
 		}
-		tasks += int(n)
 	}
+	tasks := len(a.tasks)
 	a.shared = pebbledb.NewShared(pebbledb.Budget{MemTableBytes: int64(tasks) * 2 * memTableBytes(tasks)})
 	a.metrics = newMetrics(a)
 	a.handler = a.newHandler()
@@ -135,6 +182,9 @@ func (a *App) Close() error {
 	}
 	if a.shared != nil {
 		a.shared.Close()
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %s: %w", a.topology.App(), err)

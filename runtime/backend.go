@@ -59,6 +59,10 @@ func (a *App) Snapshot(store string, partition int32) (*query.View, error) {
 		return nil, fmt.Errorf("store %s has no partition %d", store, partition)
 	}
 	s := a.status(id)
+	if s.State != worker.Running && !a.isMine(id) {
+		return nil, fmt.Errorf("%w: task %s is not assigned to this process (instance %s); ask another one of the application",
+			query.ErrNotActive, id, a.cfg.Instance)
+	}
 	if s.State != worker.Running {
 		return nil, fmt.Errorf("%w: task %s is %s, %d changelog records replayed, %d to go", query.ErrNotActive, id, s.State, s.Restored, s.ToGo)
 	}

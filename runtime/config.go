@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/tidemill/tidemill/changelog/commitlog"
+	"github.com/tidemill/tidemill/changelog/commitlog/kafka"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 	"github.com/tidemill/tidemill/state"
 )
@@ -20,12 +21,21 @@ import (
 // useful.
 type Config struct {
 	// Dir holds everything: the log in log/, the stores in state/. It is required,
-	// and never a temporary directory by default, because it holds the only copy.
+	// and never a temporary directory by default, because it holds the only copy. On
+	// Kafka it holds no log, and each process has its own.
 	Dir string
-	// Instance names this process among those of the application; default "0". It
-	// is part of the identity of its writers.
+	// Kafka is the cluster to run on; nil means the embedded log.
+	Kafka *kafka.Config
+	// CreateTopics creates the topics of the topology that are missing on Kafka, with
+	// the partitions that they declare, or else Partitions. Without it a missing one
+	// is an error. Changelogs and repartition topics are created in any case.
+	CreateTopics bool
+	// Instance names this process among those of the application; default "0", on
+	// Kafka a random id that is kept in Dir/instance. It is part of the identity of its writers, and its name in the group that shares
+	// out the tasks: a process that comes back with it gets its old tasks.
 	Instance string
-	// Log is the log to use instead of the embedded one. The App does not close it.
+	// Log is the log to use instead of the embedded one or Kafka. The App does not
+	// close it.
 	Log commitlog.Log
 	// FS is the disk; default the operating system's.
 	FS vfs.FS
@@ -52,6 +62,17 @@ type Config struct {
 	// FlushInterval is the time between flushes of the stores, which bounds what
 	// is replayed after a crash; default 30 s.
 	FlushInterval time.Duration
+	// SessionTimeout is how long the other processes of the application wait for one
+	// that is silent before they take its tasks; default 30 s. A process that stops
+	// or fails leaves at once.
+	SessionTimeout time.Duration
+	// RebalanceTimeout is how long they wait for each other when tasks are shared
+	// out anew; default 1 min. Tasks that stay go on meanwhile.
+	RebalanceTimeout time.Duration
+	// GiveUp is how long an App that has lost its place, or does not know whether a
+	// commit came about, starts over without getting a commit through before it ends
+	// with that error; default 1 min.
+	GiveUp time.Duration
 	// StateInMemory keeps the stores in memory: they are rebuilt from the
 	// changelog at every start.
 	StateInMemory bool
@@ -107,9 +128,15 @@ func (c Config) withDefaults(app string) (Config, error) {
 	if c.Dir == "" {
 		fail("Config.Dir is empty: name the directory for the log and the state")
 	}
-	setDefault(&c.Instance, "0")
-	if err := state.CheckName(c.Instance); err != nil {
-		fail("Config.Instance: %w", err)
+	if c.Kafka == nil {
+		setDefault(&c.Instance, "0")
+	} else if c.Log != nil {
+		fail("Config.Kafka and Config.Log are both set: choose one")
+	}
+	if c.Instance != "" {
+		if err := state.CheckName(c.Instance); err != nil {
+			fail("Config.Instance: %w", err)
+		}
 	}
 	nonNegative := func(name string, v int64) {
 		if v < 0 {
@@ -125,6 +152,13 @@ func (c Config) withDefaults(app string) (Config, error) {
 	nonNegative("MaxRecordBytes", int64(c.MaxRecordBytes))
 	nonNegative("MaxIdle", int64(c.MaxIdle))
 	nonNegative("FlushInterval", int64(c.FlushInterval))
+	nonNegative("SessionTimeout", int64(c.SessionTimeout))
+	nonNegative("RebalanceTimeout", int64(c.RebalanceTimeout))
+	nonNegative("GiveUp", int64(c.GiveUp))
+	if c.Kafka != nil && c.SessionTimeout > 0 && c.Kafka.TransactionTimeout >= c.SessionTimeout {
+		fail("Config.Kafka.TransactionTimeout (%v) is not below Config.SessionTimeout (%v): a dead worker's transaction would outlive its place "+
+			"in the group", c.Kafka.TransactionTimeout, c.SessionTimeout)
+	}
 	if c.Poison > PoisonDeadLetter {
 		fail("Config.Poison is %d: use PoisonFail, PoisonSkip or PoisonDeadLetter", c.Poison)
 	}
@@ -138,6 +172,9 @@ func (c Config) withDefaults(app string) (Config, error) {
 	setDefault(&c.MaxRecordBytes, 1<<20)
 	setDefault(&c.MaxIdle, time.Second)
 	setDefault(&c.FlushInterval, 30*time.Second)
+	setDefault(&c.SessionTimeout, commitlog.DefaultSessionTimeout)
+	setDefault(&c.RebalanceTimeout, commitlog.DefaultRebalanceTimeout)
+	setDefault(&c.GiveUp, time.Minute)
 	setDefault(&c.DeadLetterTopic, app+"-dead-letters")
 	setDefault(&c.TokenFile, filepath.Join(c.Dir, "token"))
 	setDefault(&c.Logger, slog.Default())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,35 +106,57 @@ func TestStopWhileDiskIsFull(t *testing.T) {
 	wantCounts(t, app, 9)
 }
 
-// A commit of unknown outcome ends the App with an error that says so. Whether it
-// was durable or not, the next start goes on exactly behind it.
+// After a commit of unknown outcome an App starts over with new writers and finds
+// out from the log. Whether it was durable or not, nothing is lost or repeated.
 func TestUnknownOutcome(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("durable=%v", durable), func(t *testing.T) {
 			log := newBrokenLog(t)
 			cfg := runtime.Config{Dir: "data", FS: vfs.NewMem(), Log: log, CommitInterval: time.Millisecond}
-			app, stop := start(t, countInto(orderCount), cfg)
+			app, _ := start(t, countInto(orderCount), cfg)
 			importOrders(t, app, 9)
 			wantCounts(t, app, 9)
-			stop()
 
 			unknown := fmt.Errorf("sync: %w", commitlog.ErrUnknownOutcome)
 			log.after = durable
 			log.fail.Store(&unknown)
-			app = newApp(t, countInto(orderCount), cfg)
 			importOrders(t, app, 9)
-			err := app.Run(t.Context())
-			if !errors.Is(err, commitlog.ErrUnknownOutcome) || !strings.Contains(err.Error(), "counting-0-0") {
-				t.Fatalf("Run: %v; want the unknown outcome and the worker", err)
-			}
-			if err := app.WaitProcessed(t.Context()); !errors.Is(err, runtime.ErrNotRunning) {
-				t.Errorf("WaitProcessed of a stopped App: %v", err)
+			for log.tries.Load() < 1 {
+				time.Sleep(time.Millisecond)
 			}
 			log.fail.Store(nil)
-			app, _ = start(t, countInto(orderCount), cfg)
 			wantCounts(t, app, 18)
+			scrape(t, app).want(t, 200, `tidemill_restarts_total{reason="unknown-outcome"}`)
 		})
 	}
+}
+
+func scrape(t *testing.T, app *runtime.App) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	app.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1/metrics", nil))
+	return answer{w.Code, w.Body.String()}
+}
+
+// If that does not help for GiveUp the App ends with an error that says so, and the
+// next start goes on at the last commit.
+func TestUnknownOutcomeForEver(t *testing.T) {
+	log := newBrokenLog(t)
+	cfg := runtime.Config{Dir: "data", FS: vfs.NewMem(), Log: log, CommitInterval: time.Millisecond, GiveUp: 100 * time.Millisecond}
+	app := newApp(t, countInto(orderCount), cfg)
+	importOrders(t, app, 9)
+	unknown := fmt.Errorf("sync: %w", commitlog.ErrUnknownOutcome)
+	log.fail.Store(&unknown)
+	err := app.Run(t.Context())
+	if !errors.Is(err, commitlog.ErrUnknownOutcome) || !strings.Contains(err.Error(), "counting-0-0") || !strings.Contains(err.Error(), "100ms") {
+		t.Fatalf("Run: %v; want the unknown outcome, the worker and the time", err)
+	}
+	if err := app.WaitProcessed(t.Context()); !errors.Is(err, runtime.ErrNotRunning) {
+		t.Errorf("WaitProcessed of a stopped App: %v", err)
+	}
+	log.fail.Store(nil)
+	app, _ = start(t, countInto(orderCount), cfg)
+	wantCounts(t, app, 9)
 }
 
 // Of two Apps with the same identity the later one goes on, and the earlier one
@@ -157,13 +181,12 @@ func TestFenced(t *testing.T) {
 	}
 }
 
-// A store directory that another App holds is an error that names it.
-func TestStateInUse(t *testing.T) {
+// A directory that another App holds is an error that names it.
+func TestDirInUse(t *testing.T) {
 	fs, log := vfs.NewMem(), newBrokenLog(t)
-	app, _ := start(t, countInto(orderCount), runtime.Config{Dir: "data", FS: fs, Log: log})
-	must(t, app.WaitReady(t.Context()))
-	other := newApp(t, countInto(orderCount), runtime.Config{Dir: "data", FS: fs, Log: newBrokenLog(t), Instance: "1"})
-	if err := other.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "state/counting_0") {
-		t.Errorf("Run on a directory in use: %v", err)
+	start(t, countInto(orderCount), runtime.Config{Dir: "data", FS: fs, Log: log})
+	_, err := tryApp(t, countInto(orderCount), runtime.Config{Dir: "data", FS: fs, Log: log, Instance: "1"})
+	if err == nil || !strings.Contains(err.Error(), "directory data is in use") {
+		t.Errorf("New on a directory in use: %v", err)
 	}
 }

@@ -7,14 +7,16 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidemill/tidemill/runtime/assign"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 	"github.com/tidemill/tidemill/runtime/query"
 )
 
-// Health implements query.Backend.
+// Health implements query.Backend. It is about the tasks of this process: those
+// that other processes of the application run are no reason for not being ready.
 func (a *App) Health() query.Health {
 	a.mu.Lock()
-	running, closed, fatal := a.mu.running, a.mu.closed, a.mu.fatal
+	running, closed, fatal, joined, restart := a.mu.running, a.mu.closed, a.mu.fatal, a.mu.joined, a.mu.restart
 	a.mu.Unlock()
 	h := query.Health{Live: fatal == nil && !closed, Ready: true}
 	unready := func(format string, args ...any) {
@@ -26,8 +28,12 @@ func (a *App) Health() query.Health {
 	}
 	if !running || closed {
 		unready("not running")
+	} else if restart != nil {
+		unready("starting over: %v", restart)
+	} else if !joined {
+		unready("waiting for the group to assign tasks")
 	}
-	for _, id := range slices.Sorted(maps.Keys(a.statuses)) {
+	for _, id := range a.mine() {
 		s := a.status(id)
 		t := query.TaskHealth{Task: id, State: s.State.String(), Restored: s.Restored, ToGo: s.ToGo, Lag: s.Lag()}
 		if !s.CommittedAt.IsZero() {
@@ -41,6 +47,30 @@ func (a *App) Health() query.Health {
 	return h
 }
 
+// mine are the ids of the tasks that are assigned to this process, in order.
+func (a *App) mine() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.mu.mine))
+}
+
+// setMine publishes them. settled says that the group had all it needs to know of
+// this process when it assigned them.
+func (a *App) setMine(tasks map[string]assign.Task, settled bool) {
+	a.mu.Lock()
+	a.mu.mine = tasks
+	a.mu.joined = tasks != nil && (a.mu.joined || settled)
+	a.mu.Unlock()
+	a.changed.notify()
+}
+
+func (a *App) isMine(task string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.mu.mine[task]
+	return ok
+}
+
 func (a *App) status(task string) worker.Status {
 	if s := a.statuses[task].Load(); s != nil {
 		return *s
@@ -48,13 +78,16 @@ func (a *App) status(task string) worker.Status {
 	return worker.Status{Task: task}
 }
 
-// WaitReady waits until every task is restored and runs.
+// WaitReady waits until this process has its place in the group, and every task
+// that it was assigned is restored and runs.
 func (a *App) WaitReady(ctx context.Context) error {
 	return a.waitFor(ctx, func() (bool, error) { return a.Health().Ready, nil })
 }
 
 // WaitProcessed waits until everything that was in the input topics when it was
-// called, and everything that followed from it, is processed and committed.
+// called, and everything that followed from it, is processed and committed by the
+// tasks of this process. Where several processes share the tasks, each sees its own
+// part only.
 func (a *App) WaitProcessed(ctx context.Context) error {
 	return a.waitFor(ctx, func() (bool, error) { return a.processed(ctx) })
 }
@@ -64,7 +97,13 @@ func (a *App) WaitProcessed(ctx context.Context) error {
 // results by the time the ends are read.
 func (a *App) processed(ctx context.Context) (bool, error) {
 	statuses := map[string]worker.Status{}
-	for id := range a.statuses {
+	a.mu.Lock()
+	joined := a.mu.joined
+	a.mu.Unlock()
+	if !joined {
+		return false, nil
+	}
+	for _, id := range a.mine() {
 		s := a.status(id)
 		if s.State != worker.Running || s.Pending {
 			return false, nil

@@ -31,15 +31,16 @@ var layers = map[string][]string{
 	"changelog/commitlog/kafka":               {"changelog/commitlog", "changelog/commitlog/recordbatch", "changelog/commitlog/kafka/internal/wire"},
 	"changelog/commitlog/kafka/internal/wire": {"changelog/commitlog"},
 	"changelog":                               {"processor", "state", "changelog/commitlog", "changelog/commitlog/recordbatch"},
+	"runtime/assign":                          {},
 	"runtime/internal/task": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch"},
 	"runtime/internal/globals": {"state", "topology", "changelog", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime/internal/worker": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch", "runtime/internal/task"},
-	"runtime/assign": {},
-	"runtime/query":  {"processor", "processor/serde", "state", "topology", "changelog/commitlog", "changelog/commitlog/recordbatch"},
+	"runtime/query": {"processor", "processor/serde", "state", "topology", "changelog/commitlog", "changelog/commitlog/recordbatch"},
 	"runtime": {"processor", "processor/serde", "state", "state/memdb", "state/pebbledb", "topology", "changelog", "changelog/commitlog",
-		"changelog/commitlog/recordbatch", "changelog/commitlog/embedded", "runtime/internal/task", "runtime/internal/worker", "runtime/query"},
+		"changelog/commitlog/recordbatch", "changelog/commitlog/embedded", "changelog/commitlog/kafka", "runtime/assign", "runtime/internal/globals", "runtime/internal/task", "runtime/internal/worker",
+		"runtime/query"},
 }
 
 // Imports point one way; the table above is the architecture.

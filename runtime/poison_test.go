@@ -9,7 +9,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/processor"
 	"github.com/tidemill/tidemill/processor/serde"
 	"github.com/tidemill/tidemill/runtime"
@@ -158,24 +157,8 @@ func checkLetters(t *testing.T, letters []processor.Record[processor.Opt[string]
 // readAll returns the committed records of a topic.
 func readAll[K, V any](t *testing.T, app *runtime.App, topic topology.Topic[K, V]) (records []processor.Record[K, V]) {
 	t.Helper()
-	sub, err := runtime.Subscribe(t.Context(), app, topic, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Close()
-	total := int64(0)
-	for p := range topic.Partitions {
-		b, err := app.Log().Bounds(t.Context(), commitlog.TopicPartition{Topic: topic.Name, Partition: p})
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += b.StableEnd - b.Start
-	}
-	for range total {
-		r, err := sub.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+	for r, err := range runtime.ReadAll(t.Context(), app, topic) {
+		must(t, err)
 		records = append(records, r)
 	}
 	return records

@@ -3,11 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
-	goruntime "runtime"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 )
 
@@ -36,103 +34,38 @@ func (a *App) Run(ctx context.Context) error {
 		a.setFatal(err)
 		return errors.Join(err, a.Close())
 	}
-	errs := a.runWorkers(ctx, cancel)
-	errs = append(errs, stopServing(), a.produced.close(), a.Close())
-	return errors.Join(errs...)
-}
-
-// runWorkers runs all workers to their end. The first failure stops the others.
-func (a *App) runWorkers(ctx context.Context, cancel context.CancelFunc) []error {
-	assigned := a.assign()
-	errs := make([]error, len(assigned))
-	var wg sync.WaitGroup
-	for i, tasks := range assigned {
-		w := worker.New(a.workerConfig(i, tasks))
-		wg.Go(func() {
-			errs[i] = a.runWorker(ctx, w)
-			if errs[i] != nil {
-				a.setFatal(errs[i])
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	return errs
-}
-
-func (a *App) runWorker(ctx context.Context, w *worker.Worker) (err error) {
-	// A thread of its own makes the CPU time of commits measurable, and costs
-	// nothing but the hand-over at a wait.
-	goruntime.LockOSThread()
-	defer goruntime.UnlockOSThread()
-	if err := w.Start(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = nil
-		}
-		return errors.Join(err, w.Kill())
-	}
-	stop := context.AfterFunc(ctx, w.Wake)
-	defer stop()
-	for err == nil && ctx.Err() == nil {
-		_, err = w.Turn(ctx, pollWait)
-	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		// A commit was interrupted: the next start finds out whether it is durable.
-		err = nil
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
+	err = a.process(ctx, cancel)
 	if err != nil {
-		return errors.Join(err, w.Kill())
+		a.setFatal(err)
 	}
-	return w.Close(closing)
+	return errors.Join(err, stopServing(), a.produced.close(), a.Close())
+}
+
+// process runs the tasks between the start and the end of the global tables that
+// they read.
+func (a *App) process(ctx context.Context, cancel context.CancelFunc) error {
+	var failed atomic.Pointer[error]
+	stopGlobals, err := a.startGlobals(ctx, func(err error) {
+		failed.Store(&err)
+		cancel()
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it was stopped before it began
+		}
+		return err
+	}
+	err = a.runIncarnations(ctx)
+	cancel()
+	err = errors.Join(err, stopGlobals())
+	if cause := failed.Load(); cause != nil {
+		err = errors.Join(*cause, err)
+	}
+	return err
 }
 
 // pollWait bounds how long a worker waits for input at a time.
 const pollWait = 500 * time.Millisecond
-
-// assign spreads the tasks over the workers, partition by partition, so that the
-// partitions of one sub-topology run side by side.
-func (a *App) assign() [][]worker.Assigned {
-	out := make([][]worker.Assigned, a.cfg.Workers)
-	i := 0
-	for _, s := range a.subs {
-		for p := range a.partitions[s.Sources[0].Name] {
-			out[i%len(out)] = append(out[i%len(out)], worker.Assigned{Sub: s, Partition: p})
-			i++
-		}
-	}
-	var used [][]worker.Assigned
-	for _, tasks := range out {
-		if len(tasks) > 0 {
-			used = append(used, tasks)
-		}
-	}
-	return used
-}
-
-func (a *App) workerConfig(i int, tasks []worker.Assigned) worker.Config {
-	stores := 0
-	for _, s := range a.subs {
-		stores += len(s.Stores) * int(a.partitions[s.Sources[0].Name])
-	}
-	return worker.Config{
-		App: a.topology.App(), Log: a.log, WriterID: changelog.WriterID(a.topology.App(), a.cfg.Instance, i), Tasks: tasks,
-		OpenEngine: a.openEngine, DropEngine: a.dropEngine, LogID: a.log.ID(),
-		CommitInterval: a.cfg.CommitInterval, CommitBytes: a.cfg.CommitBytes, CacheBytes: a.cfg.CacheBytes / max(stores, 1),
-		BufferBytes: a.cfg.BufferBytes, MaxRecordBytes: a.cfg.MaxRecordBytes, MaxIdle: a.cfg.MaxIdle,
-		FlushInterval: a.cfg.FlushInterval, Poison: a.cfg.Poison, DeadLetter: a.cfg.DeadLetterTopic,
-		Placement: a.placement, Now: a.cfg.Now, ThreadCPU: threadCPU, Logger: a.cfg.Logger,
-		Hooks: worker.Hooks{
-			Status: func(s worker.Status) {
-				a.statuses[s.Task].Store(&s)
-				a.changed.notify()
-			},
-			Committed: a.committed,
-			Poisoned:  a.metrics.poisoned,
-		},
-	}
-}
 
 func (a *App) setFatal(err error) {
 	a.mu.Lock()
@@ -143,8 +76,9 @@ func (a *App) setFatal(err error) {
 	a.changed.notify()
 }
 
-func (a *App) committed(s CommitStats) {
-	a.metrics.committed(s)
+func (a *App) committed(worker string, s CommitStats) {
+	a.commits.Add(1)
+	a.metrics.committed(worker, s)
 	if a.cfg.OnCommit != nil {
 		a.cfg.OnCommit(s)
 	}

@@ -114,6 +114,8 @@ func (s *Subscription[K, V]) find(ctx context.Context, done func() bool) (found 
 				f.Batches, s.open = f.Batches[1:], false
 				continue
 			}
+			// What the reader passed over behind the last batch is no records.
+			s.next[f.Partition] = max(s.next[f.Partition], f.Next)
 			s.ready, s.open = s.ready[1:], false
 		}
 		if done() {

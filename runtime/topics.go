@@ -9,7 +9,6 @@ import (
 
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
-	"github.com/tidemill/tidemill/changelog/commitlog/recordbatch"
 	"github.com/tidemill/tidemill/topology"
 )
 
@@ -32,13 +31,15 @@ func (a *App) prepareTopics(ctx context.Context) error {
 			}
 		}
 		for _, spec := range s.Stores {
-			if err := a.log.CreateTopic(ctx, changelog.StoreTopicConfig(a.topology.App(), spec.Name, n)); err != nil {
+			if err := changelog.CreateStoreTopic(ctx, a.log, a.topology.App(), spec, n); err != nil {
 				return err
 			}
 		}
 	}
-	if err := a.log.CreateTopic(ctx, changelog.PositionsTopicConfig(a.topology.App())); err != nil {
-		return err
+	for _, c := range []commitlog.TopicConfig{changelog.PositionsTopicConfig(a.App()), changelog.RegistryTopicConfig(a.App())} {
+		if err := a.log.CreateTopic(ctx, c); err != nil {
+			return err
+		}
 	}
 	if a.cfg.Poison == PoisonDeadLetter {
 		return a.ensureDeadLetters(ctx)
@@ -48,10 +49,28 @@ func (a *App) prepareTopics(ctx context.Context) error {
 
 func (a *App) ensureDeadLetters(ctx context.Context) error {
 	_, err := a.log.Topic(ctx, a.cfg.DeadLetterTopic)
-	if errors.Is(err, commitlog.ErrUnknownTopic) {
-		err = a.log.CreateTopic(ctx, commitlog.TopicConfig{Name: a.cfg.DeadLetterTopic, Partitions: 1})
+	if !errors.Is(err, commitlog.ErrUnknownTopic) {
+		return err
 	}
-	return err
+	cfg := commitlog.TopicConfig{Name: a.cfg.DeadLetterTopic, Partitions: 1}
+	if err := a.mayCreate(cfg); err != nil {
+		return fmt.Errorf("topic %s: %w", cfg.Name, err)
+	}
+	return a.log.CreateTopic(ctx, cfg)
+}
+
+// mayCreate refuses to create a topic of the user's on a cluster unless that is
+// allowed: a misspelt name would become an empty topic that nobody fills.
+func (a *App) mayCreate(cfg commitlog.TopicConfig) error {
+	if a.cfg.Kafka == nil || a.cfg.CreateTopics {
+		return nil
+	}
+	command := fmt.Sprintf("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d",
+		strings.Join(a.cfg.Kafka.Brokers, ","), cfg.Name, cfg.Partitions)
+	if cfg.Cleanup == commitlog.CleanupCompact {
+		command += " --config cleanup.policy=compact"
+	}
+	return fmt.Errorf("%w: it does not exist; set Config.CreateTopics, or create it with %q", commitlog.ErrUnknownTopic, command)
 }
 
 func (a *App) prepareTopic(ctx context.Context, t *topology.TopicDecl) (partitions int32, err error) {
@@ -73,6 +92,11 @@ func (a *App) prepareTopic(ctx context.Context, t *topology.TopicDecl) (partitio
 	if t.Compact {
 		cfg.Cleanup = commitlog.CleanupCompact
 	}
+	if !t.Internal {
+		if err := a.mayCreate(cfg); err != nil {
+			return 0, err
+		}
+	}
 	return cfg.Partitions, a.log.CreateTopic(ctx, cfg)
 }
 
@@ -84,54 +108,38 @@ func (a *App) placement(t *topology.TopicDecl) (place func(key []byte, n int32) 
 	return commitlog.Murmur2, a.partitions[t.Name]
 }
 
-// shapeKey is the key of the record that holds the durable shape of the
-// topology. A task id cannot begin with a tilde.
-const shapeKey = "~shape"
-
 // checkShape compares the topology with the one that the stored state was
-// written by, and stores its shape.
+// written by, and stores its shape. Processes that start at once all write it.
 func (a *App) checkShape(ctx context.Context) error {
-	tp := commitlog.TopicPartition{Topic: changelog.PositionsTopic(a.topology.App())}
-	record, ok, err := a.log.Latest(ctx, tp, []byte(shapeKey))
-	if err != nil {
-		return err
-	}
 	shape := a.topology.Shape()
 	encoded, err := json.Marshal(shape)
 	if err != nil {
 		return err
 	}
-	if ok {
-		if string(record.Value) == string(encoded) {
-			return nil
+	check := func(old []byte) ([]byte, error) {
+		if old == nil {
+			return encoded, nil
+		}
+		if string(old) == string(encoded) {
+			return nil, nil
 		}
 		var stored topology.Shape
-		if err := json.Unmarshal(record.Value, &stored); err != nil {
-			return fmt.Errorf("stored shape of %s: %w", a.topology.App(), err)
+		if err := json.Unmarshal(old, &stored); err != nil {
+			return nil, fmt.Errorf("stored shape of %s: %w", a.topology.App(), err)
 		}
 		if diff := shape.Diff(stored); len(diff) > 0 {
-			return &ShapeError{App: a.topology.App(), Differences: diff}
+			return nil, &ShapeError{App: a.topology.App(), Differences: diff}
 		}
+		return encoded, nil
 	}
-	return a.storeShape(ctx, tp, encoded)
-}
-
-func (a *App) storeShape(ctx context.Context, tp commitlog.TopicPartition, encoded []byte) error {
-	w, err := a.log.OpenWriter(ctx, a.topology.App()+"-shape")
+	old, err := a.registry.read(ctx, shapeKey)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	if err := w.Begin(); err != nil {
+	if changed, err := check(old); changed == nil || err != nil {
 		return err
 	}
-	var b recordbatch.Builder
-	b.Append(a.cfg.Now().UnixMilli(), []byte(shapeKey), encoded, nil)
-	if err := w.Append(tp, &b); err != nil {
-		return err
-	}
-	_, err = w.Commit(ctx)
-	return err
+	return a.registry.update(ctx, shapeKey, check)
 }
 
 // ShapeError says that the topology does not fit the stored state.

@@ -202,7 +202,7 @@ func (l *Log) topicConfig(d described) commitlog.TopicConfig {
 	l.mu.Unlock()
 	cfg := commitlog.TopicConfig{
 		Name: d.name, Partitions: d.partitions, Cleanup: cleanupOf(d.settings[cleanupPolicy]),
-		Internal:   n.internal || strings.HasSuffix(d.name, "-changelog") || isPositions(d.name),
+		Internal:   n.internal || strings.HasSuffix(d.name, "-changelog") || strings.HasSuffix(d.name, "-registry") || isPositions(d.name),
 		KeepLatest: n.keepLatest || isPositions(d.name),
 	}
 	if ms := number(d.settings[retentionTime]); ms > 0 {

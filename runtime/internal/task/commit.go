@@ -104,5 +104,8 @@ func (t *Task) Committed() {
 	for _, l := range t.logs {
 		l.Builder.Reset()
 	}
+	for _, in := range t.inputs {
+		in.gap = false
+	}
 	t.steps, t.outRecords, t.outputBytes, t.changed = 0, 0, 0, false
 }

@@ -22,6 +22,7 @@ type input struct {
 	// a commit writes. It trails the head, if there is one.
 	next      int64
 	fetched   int64 // the reader's position
+	gap       bool  // next has moved over offsets that are no records since the last commit
 	stableEnd int64
 	ahead     [lookAhead]topology.Raw // parsed records, of which those from at are to come
 	at, n     int
@@ -30,15 +31,24 @@ type input struct {
 	headTime  processor.Timestamp
 }
 
-func (in *input) feed(f commitlog.Fetched) {
+// feed queues batches. moved says that it went over offsets that are no records.
+func (in *input) feed(f commitlog.Fetched) (moved bool) {
 	for _, b := range f.Batches {
 		in.bytes += len(b.Raw)
 	}
 	in.queue = append(in.queue, f.Batches...)
 	in.fetched, in.stableEnd = f.Next, f.StableEnd
-	if len(in.queue) == 0 && !in.head {
-		in.next = max(in.next, f.Next)
+	return in.skipGap()
+}
+
+// skipGap moves to the reader's position if nothing is queued before it: between
+// the last record and that position there are markers or emptied batches only.
+func (in *input) skipGap() bool {
+	if len(in.queue) > 0 || in.head || in.fetched <= in.next {
+		return false
 	}
+	in.next, in.gap = in.fetched, true
+	return true
 }
 
 // behind says that records exist which have not been fetched yet.
@@ -98,6 +108,7 @@ func (in *input) endBatch() {
 	in.queue, in.open = in.queue[1:], false
 	if len(in.queue) == 0 {
 		in.queue = nil
+		in.skipGap()
 	}
 }
 

@@ -26,6 +26,9 @@ type Config struct {
 	// offset to begin at for inputs that it does not name.
 	Position *changelog.Position
 	Start    map[string]int64
+	// Ends are the known ends of the inputs: a reader may not know them yet when the
+	// first records of another input are there.
+	Ends map[string]int64
 	// CacheBytes bounds the clean part of each store's cache.
 	CacheBytes int
 	// MaxRecordBytes bounds key plus value of an output record.
@@ -34,6 +37,9 @@ type Config struct {
 	Now            func() time.Time
 	// RowFailed is passed on to the topology; nil lets such failures end the step.
 	RowFailed func(topology.RowFailure)
+	// Released is called, from any goroutine, when a record that was held is
+	// released. nil keeps processors from holding records.
+	Released func()
 }
 
 // Task is one sub-topology on one partition. It belongs to one goroutine.
@@ -61,8 +67,8 @@ func New(cfg Config) (*Task, error) {
 	env := topology.Env{
 		Partition: cfg.Partition, View: cfg.Engine, CacheBytes: cfg.CacheBytes, Now: cfg.Now, Placement: cfg.Placement,
 		StoreID:   func(name string) uint16 { return cfg.StoreIDs[name] },
-		RowFailed: cfg.RowFailed,
-		Output:    func(topic string) topology.Output { return t.output(topic) },
+		RowFailed: cfg.RowFailed, Released: cfg.Released,
+		Output: func(topic string) topology.Output { return t.output(topic) },
 	}
 	if cfg.Position != nil {
 		clocks := &topology.Clocks{}
@@ -81,7 +87,7 @@ func New(cfg Config) (*Task, error) {
 		t.addInput(s)
 	}
 	for _, s := range instance.Stores() {
-		tp := commitlog.TopicPartition{Topic: changelog.StoreTopic(cfg.App, s.Spec().Name), Partition: cfg.Partition}
+		tp := commitlog.TopicPartition{Topic: changelog.TopicOf(cfg.App, s.Spec()), Partition: cfg.Partition}
 		t.logs = append(t.logs, &changelog.Recorder{TopicPartition: tp})
 	}
 	if err := instance.Init(); err != nil {
@@ -114,7 +120,7 @@ func (t *Task) addInput(s *topology.SourceTask) {
 			in.next = offset
 		}
 	}
-	in.fetched = in.next
+	in.fetched, in.stableEnd = in.next, t.cfg.Ends[s.Topic]
 	t.inputs = append(t.inputs, in)
 	t.byTopic[s.Topic] = in
 }
@@ -143,14 +149,25 @@ func (t *Task) Inputs() map[commitlog.TopicPartition]int64 {
 	return m
 }
 
-// Feed queues what a poll brought for one of the inputs.
-func (t *Task) Feed(f commitlog.Fetched) { t.byTopic[f.Topic].feed(f) }
+// Feed queues what a poll brought for one of the inputs. It reports whether the
+// input moved over offsets that are no records.
+func (t *Task) Feed(f commitlog.Fetched) (moved bool) { return t.byTopic[f.Topic].feed(f) }
+
+// Moved says that an input has moved over offsets that are no records since the
+// last commit. That alone is no reason to commit at once.
+func (t *Task) Moved() bool {
+	return slices.ContainsFunc(t.inputs, func(in *input) bool { return in.gap })
+}
 
 // Buffered is the size of the batches queued for an input, in bytes.
 func (t *Task) Buffered(topic string) int { return t.byTopic[topic].bytes }
 
 // Pending says that there is work which needs no further input: windows to close.
 func (t *Task) Pending() bool { return t.instance.Closing() }
+
+// Held says that a processor holds a record: until it releases it there must be no
+// commit. After an error there never may be one.
+func (t *Task) Held() (bool, *topology.HoldError) { return t.instance.Held() }
 
 // Uncommitted says that something has happened since the last commit.
 func (t *Task) Uncommitted() bool { return t.steps > 0 || t.changed }

@@ -2,17 +2,14 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/runtime/internal/task"
 )
-
-// lowSpaceRetry is the pause between attempts to commit on a full disk.
-const lowSpaceRetry = 250 * time.Millisecond
 
 // taskCommit is a task with what it wants to commit.
 type taskCommit struct {
@@ -25,13 +22,16 @@ type taskCommit struct {
 // been acknowledged one batch to the store of each task. After an error the
 // worker is finished.
 func (w *Worker) Commit(ctx context.Context) error {
-	if !w.uncommitted() {
+	if !w.uncommitted() && !w.moved() {
 		w.uncommittedSince = time.Time{}
 		return nil
 	}
 	stats := CommitStats{}
 	began, cpu := w.cfg.Now(), w.threadCPU()
 	commits, err := w.collect(&stats)
+	if err == nil && commits == nil && !w.uncommitted() {
+		w.uncommittedSince = time.Time{} // the tasks that are left wait for a release
+	}
 	if err != nil || commits == nil {
 		w.discard(commits)
 		return err
@@ -60,6 +60,11 @@ func (w *Worker) Commit(ctx context.Context) error {
 	return w.flushStores(now)
 }
 
+// moved says that a task has passed over gaps that no commit covers yet.
+func (w *Worker) moved() bool {
+	return slices.ContainsFunc(w.slots, func(s *slot) bool { return s.task.Moved() && !s.heldBack() })
+}
+
 func (w *Worker) threadCPU() time.Duration {
 	if w.cfg.ThreadCPU == nil {
 		return 0
@@ -73,7 +78,7 @@ func (w *Worker) threadCPU() time.Duration {
 func (w *Worker) collect(stats *CommitStats) ([]taskCommit, error) {
 	var commits []taskCommit
 	for _, s := range w.slots {
-		if !s.task.Uncommitted() {
+		if !s.task.Uncommitted() && !s.task.Moved() || w.leaveHeld(s) {
 			continue
 		}
 		c, err := s.task.Commit()
@@ -109,68 +114,6 @@ func (w *Worker) discard(commits []taskCommit) {
 	}
 }
 
-// transaction writes everything to the log. While the disk is nearly full it
-// waits: nothing is lost, and reads go on.
-func (w *Worker) transaction(ctx context.Context, commits []taskCommit) (map[commitlog.TopicPartition]commitlog.Range, error) {
-	for attempt := 0; ; attempt++ {
-		ranges, err := w.tryTransaction(ctx, commits)
-		if !errors.Is(err, commitlog.ErrLowSpace) {
-			return ranges, err
-		}
-		if attempt == 0 {
-			w.cfg.Logger.Error("commits wait for disk space", "worker", w.cfg.WriterID, "error", err.Error())
-		}
-		if err := w.writer.Abort(); err != nil {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
-		case <-time.After(lowSpaceRetry):
-		}
-	}
-}
-
-func (w *Worker) tryTransaction(ctx context.Context, commits []taskCommit) (map[commitlog.TopicPartition]commitlog.Range, error) {
-	if err := w.writer.Begin(); err != nil {
-		return nil, err
-	}
-	positions := commitlog.TopicPartition{Topic: changelog.PositionsTopic(w.cfg.App)}
-	offsets := map[commitlog.TopicPartition]commitlog.GroupOffset{}
-	w.positions.Reset()
-	w.deadLetters.Reset()
-	for _, c := range commits {
-		for _, a := range c.commit.Changelog {
-			if _, err := w.writer.AppendExclusive(a.TopicPartition, a.Builder); err != nil {
-				return nil, fmt.Errorf("append to %s: %w", a.TopicPartition, err)
-			}
-		}
-		for _, a := range c.commit.Outputs {
-			if err := w.writer.Append(a.TopicPartition, a.Builder); err != nil {
-				return nil, fmt.Errorf("append to %s: %w", a.TopicPartition, err)
-			}
-		}
-		for tp, next := range c.commit.Inputs {
-			offsets[tp] = commitlog.GroupOffset{Offset: next}
-		}
-		w.positions.Append(w.cfg.Now().UnixMilli(), []byte(c.slot.id), c.commit.Position, nil)
-		w.addLetters(c)
-	}
-	if !w.deadLetters.Empty() {
-		tp := commitlog.TopicPartition{Topic: w.cfg.DeadLetter}
-		if err := w.writer.Append(tp, &w.deadLetters); err != nil {
-			return nil, fmt.Errorf("append to %s: %w", tp, err)
-		}
-	}
-	if err := w.writer.Append(positions, &w.positions); err != nil {
-		return nil, fmt.Errorf("append to %s: %w", positions, err)
-	}
-	if err := w.writer.Offsets(w.cfg.App, commitlog.Membership{}, offsets); err != nil {
-		return nil, err
-	}
-	return w.writer.Commit(ctx)
-}
-
 // apply applies a task's store batch, with the changelog offsets that the log
 // gave.
 func (w *Worker) apply(c taskCommit, ranges map[commitlog.TopicPartition]commitlog.Range) error {
@@ -188,6 +131,7 @@ func (w *Worker) apply(c taskCommit, ranges map[commitlog.TopicPartition]commitl
 	}
 	c.slot.position, c.slot.commit = &position, w.cfg.Now()
 	c.slot.task.Committed()
+	c.slot.waits = false
 	c.slot.forgetLetters()
 	w.report(c.slot)
 	return nil

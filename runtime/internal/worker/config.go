@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -10,13 +11,17 @@ import (
 	"github.com/tidemill/tidemill/topology"
 )
 
-// Config is what a worker is made of. All fields but Hooks and DeadLetter are
-// required.
+// Config is what a worker is made of. All fields but Tasks, Group, Hooks and
+// DeadLetter are required.
 type Config struct {
 	App      string
 	Log      commitlog.Log
 	WriterID string
-	Tasks    []Assigned
+	// Tasks are run from the start. Others are attached and released later.
+	Tasks []Assigned
+	// Group is what gives out the tasks; nil if nobody does, and this worker has
+	// them for good.
+	Group Group
 	// OpenEngine opens the store of a task; DropEngine removes it, so that the next
 	// OpenEngine returns an empty one.
 	OpenEngine func(task string) (state.Engine, error)
@@ -44,6 +49,16 @@ type Config struct {
 	Hooks     Hooks
 }
 
+// Group is this process's place in the group that gives out the tasks. It is
+// called from the workers' goroutines.
+type Group interface {
+	// Membership is what a commit of group offsets shows.
+	Membership() commitlog.Membership
+	// Renewed waits for a newer membership than one that was refused, for a bounded
+	// time. Its error says that there will be none.
+	Renewed(ctx context.Context, refused commitlog.Membership) (commitlog.Membership, error)
+}
+
 // Assigned names one task of a worker.
 type Assigned struct {
 	Sub       topology.Sub
@@ -62,13 +77,17 @@ const (
 	PoisonDeadLetter
 )
 
-// Hooks observe a worker. They are called from its goroutine and must be quick;
-// nil ones are not called.
+// Hooks observe a worker. They are called from its goroutine, Status also from
+// those that prepare tasks, and must be quick; nil ones are not called.
 type Hooks struct {
 	// Status is called for each task after every change that others may see.
 	Status func(Status)
 	// Committed is called after every commit.
 	Committed func(CommitStats)
+	// Aborted is called for every transaction that was given up or failed.
+	Aborted func()
+	// Fetched is called for every poll that brought records, with its time.
+	Fetched func(took time.Duration)
 	// Poisoned is called for every record that was left out.
 	Poisoned func(task, node, class string, origin processor.Origin)
 }
@@ -82,8 +101,8 @@ type Status struct {
 	Engine    state.Engine // for queries; nil before restoring has ended
 	StoreIDs  map[string]uint16
 	Stores    []state.Spec
-	// Inputs and StableEnds are by topic: the committed next offset, and the end of
-	// the log as far as it is known. Pending says that closed windows still wait to
+	// Inputs and StableEnds are by topic: the next offset, of which everything before
+	// is committed or no record, and the end of the log as far as it is known. Pending says that closed windows still wait to
 	// be emitted.
 	Inputs, StableEnds map[string]int64
 	Pending            bool

@@ -32,6 +32,9 @@ func (w *Worker) Turn(ctx context.Context, wait time.Duration) (Progress, error)
 }
 
 func (w *Worker) turn(ctx context.Context, wait time.Duration) (p Progress, err error) {
+	if err := w.obey(ctx); err != nil || ctx.Err() != nil {
+		return p, err
+	}
 	if err := w.poll(ctx, wait); err != nil || ctx.Err() != nil {
 		return p, err
 	}
@@ -48,7 +51,7 @@ func (w *Worker) turn(ctx context.Context, wait time.Duration) (p Progress, err 
 		w.uncommittedSince = now
 	}
 	w.reportLag(now)
-	if w.commitDue(now) {
+	if w.commitDue(now) || w.gapsDue(now) {
 		p.Committed = true
 		return p, w.Commit(ctx)
 	}
@@ -66,6 +69,7 @@ func (w *Worker) poll(ctx context.Context, wait time.Duration) error {
 		polled = ctx
 		w.reader.Wake()
 	}
+	began := w.cfg.Now()
 	fetched, err := w.reader.Poll(polled)
 	if err != nil {
 		// That the wait or ctx has ended is no failure of the worker: it has lost
@@ -75,11 +79,18 @@ func (w *Worker) poll(ctx context.Context, wait time.Duration) error {
 		}
 		return fmt.Errorf("worker %s: read input: %w", w.cfg.WriterID, err)
 	}
+	brought := false
 	for _, f := range fetched {
 		s := w.byInput[f.TopicPartition]
 		s.stable[f.Topic] = f.StableEnd
-		s.task.Feed(f)
+		brought = brought || len(f.Batches) > 0
+		if s.task.Feed(f) && !s.task.Uncommitted() {
+			w.report(s) // nobody would hear of it: there is nothing to commit
+		}
 		w.throttle(s, f.TopicPartition)
+	}
+	if brought && w.cfg.Hooks.Fetched != nil {
+		w.cfg.Hooks.Fetched(w.cfg.Now().Sub(began))
 	}
 	return nil
 }
@@ -91,6 +102,9 @@ func (w *Worker) boundWait(wait time.Duration) time.Duration {
 		wait = min(wait, w.uncommittedSince.Add(w.cfg.CommitInterval).Sub(now))
 	}
 	for _, s := range w.slots {
+		if s.waits {
+			continue // nothing is done for it before its release, which wakes
+		}
 		if due, ok := s.task.NextWall(); ok {
 			wait = min(wait, due.Sub(now))
 		}
@@ -129,6 +143,9 @@ func (w *Worker) throttle(s *slot, tp commitlog.TopicPartition) {
 // stepTask processes some of a task's input and runs its wall-clock
 // punctuations.
 func (w *Worker) stepTask(s *slot, now time.Time) (taken int, err error) {
+	if err := heldError(s); err != nil || s.waits {
+		return 0, err
+	}
 	taken, err = s.task.Step(stepRecords, w.idleOver(s, now))
 	if err == nil {
 		if due, ok := s.task.NextWall(); ok && !now.Before(due) {
@@ -187,7 +204,26 @@ func (w *Worker) heldUpFor(s *slot, now time.Time) time.Duration {
 
 func (w *Worker) uncommitted() bool {
 	for _, s := range w.slots {
-		if s.task.Uncommitted() {
+		if s.task.Uncommitted() && !s.heldBack() {
+			return true
+		}
+	}
+	return false
+}
+
+// gapInterval is the time between commits that only move positions over gaps.
+const gapInterval = time.Second
+
+// gapsDue says that, while there is nothing else to commit, a task has moved over
+// offsets that are no records, such as markers. Its place is committed so that
+// tools which compare offsets see no lag. That appends to no input, so it brings
+// about no further gap.
+func (w *Worker) gapsDue(now time.Time) bool {
+	if !w.uncommittedSince.IsZero() {
+		return false
+	}
+	for _, s := range w.slots {
+		if s.task.Moved() && !s.heldBack() && now.Sub(s.commit) >= gapInterval {
 			return true
 		}
 	}
@@ -203,7 +239,7 @@ func (w *Worker) commitDue(now time.Time) bool {
 	}
 	bytes := 0
 	for _, s := range w.slots {
-		if s.task.CommitRequested() {
+		if s.task.CommitRequested() || s.waits && !s.heldBack() {
 			return true
 		}
 		bytes += s.task.UncommittedBytes()

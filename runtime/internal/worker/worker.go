@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tidemill/tidemill/changelog"
@@ -13,13 +14,16 @@ import (
 	"github.com/tidemill/tidemill/state"
 )
 
-// Worker runs tasks. It belongs to one goroutine.
+// Worker runs tasks. It belongs to one goroutine; what others may call says so.
 type Worker struct {
-	cfg     Config
+	base
 	writer  commitlog.Writer
 	reader  commitlog.Reader
 	slots   []*slot
 	byInput map[commitlog.TopicPartition]*slot
+
+	commands commands
+	closing  sync.WaitGroup // stores of tasks that were given up
 
 	reported         time.Time // when all tasks were last reported
 	uncommittedSince time.Time // zero if everything is committed
@@ -36,8 +40,9 @@ type slot struct {
 	engine   state.Engine
 	ids      changelog.StoreIDs
 	task     *task.Task
-	position *changelog.Position // the committed one
-	start    map[string]int64    // where inputs begin that the position does not name
+	position *changelog.Position                           // the committed one
+	settled  map[commitlog.TopicPartition]commitlog.Bounds // of the changelogs, before the restore
+	start    map[string]int64                              // where inputs begin that the position does not name
 	stable   map[string]int64
 	paused   map[string]bool
 	letters  []letter                  // poison that no commit has covered yet
@@ -49,23 +54,19 @@ type slot struct {
 	// waitingSince is since when others wait for an input that is empty although
 	// the log has more of it.
 	waitingSince time.Time
+	// waits says that a commit has left the task out because it holds a record. It
+	// takes no further input until it has been committed.
+	waits bool
 }
 
 // New returns a worker that has not started.
 func New(cfg Config) *Worker {
-	w := &Worker{cfg: cfg, byInput: map[commitlog.TopicPartition]*slot{}}
-	for _, a := range cfg.Tasks {
-		s := &slot{assigned: a, id: changelog.TaskID(a.Sub.Name, a.Partition), stable: map[string]int64{}, paused: map[string]bool{}}
-		w.slots = append(w.slots, s)
-		for _, source := range a.Sub.Sources {
-			w.byInput[commitlog.TopicPartition{Topic: source.Name, Partition: a.Partition}] = s
-		}
-	}
-	return w
+	return &Worker{base: base{cfg}, byInput: map[commitlog.TopicPartition]*slot{}}
 }
 
 // Start takes over the writer identity, which aborts and fences whatever an
-// earlier holder left, and only then reads positions and restores the stores.
+// earlier holder left, and only then prepares the tasks of the configuration and
+// runs them.
 func (w *Worker) Start(ctx context.Context) error {
 	var err error
 	if w.writer, err = w.cfg.Log.OpenWriter(ctx, w.cfg.WriterID); err != nil {
@@ -76,17 +77,31 @@ func (w *Worker) Start(ctx context.Context) error {
 	if w.reader, err = w.cfg.Log.NewReader(options); err != nil {
 		return fmt.Errorf("worker %s: open its reader: %w", w.cfg.WriterID, err)
 	}
+	if len(w.cfg.Tasks) == 0 {
+		return nil
+	}
 	groups, err := w.cfg.Log.GroupOffsets(ctx, w.cfg.App)
 	if err != nil {
 		return fmt.Errorf("worker %s: read the offsets of group %s: %w", w.cfg.WriterID, w.cfg.App, err)
 	}
-	for _, s := range w.slots {
-		if err := w.startTask(ctx, s, groups); err != nil {
-			return fmt.Errorf("task %s: %w", s.id, err)
+	for _, a := range w.cfg.Tasks {
+		p, err := Prepare(ctx, w.cfg, a, groups)
+		if err != nil {
+			return err
+		}
+		if err := w.attach(ctx, p.slot); err != nil {
+			return fmt.Errorf("task %s: %w", p.slot.id, err)
 		}
 	}
 	return nil
 }
+
+// ID is the identity of the worker's writer, Epoch its epoch. They are there after
+// Start.
+func (w *Worker) ID() string { return w.cfg.WriterID }
+
+// Epoch grows with every start of a worker of this identity.
+func (w *Worker) Epoch() int64 { return w.writer.Epoch() }
 
 // maxPollBytes bounds what one poll returns of a partition.
 const maxPollBytes = 1 << 20
@@ -98,13 +113,14 @@ func (w *Worker) Close(ctx context.Context) error {
 	if w.failed == nil {
 		errs = append(errs, w.Commit(ctx))
 	}
-	return errors.Join(append(errs, w.release(true))...)
+	return errors.Join(append(errs, w.end(true))...)
 }
 
 // Kill drops everything uncommitted, as a crash would.
-func (w *Worker) Kill() error { return w.release(false) }
+func (w *Worker) Kill() error { return w.end(false) }
 
-func (w *Worker) release(flush bool) error {
+func (w *Worker) end(flush bool) error {
+	w.refuse()
 	var errs []error
 	for _, s := range w.slots {
 		s.state = Closed
@@ -112,17 +128,9 @@ func (w *Worker) release(flush bool) error {
 		if s.task != nil {
 			errs = append(errs, s.task.Close())
 		}
-		if s.engine == nil {
-			continue
-		}
-		// A store that cannot be killed is closed: it holds whole commits only, and
-		// left open it would keep its directory locked and its goroutines running.
-		if k, ok := s.engine.(interface{ Kill() error }); ok && !flush {
-			errs = append(errs, k.Kill())
-		} else {
-			errs = append(errs, s.engine.Close())
-		}
+		errs = append(errs, s.closeStore(flush))
 	}
+	w.closing.Wait()
 	if w.reader != nil {
 		errs = append(errs, w.reader.Close())
 	}
@@ -132,12 +140,25 @@ func (w *Worker) release(flush bool) error {
 	return errors.Join(errs...)
 }
 
+// closeStore closes a task's store; without flush it is dropped as it is. A store
+// that cannot be killed is closed: it holds whole commits only, and left open it
+// would keep its directory locked and its goroutines running.
+func (s *slot) closeStore(flush bool) error {
+	if s.engine == nil {
+		return nil
+	}
+	if k, ok := s.engine.(interface{ Kill() error }); ok && !flush {
+		return k.Kill()
+	}
+	return s.engine.Close()
+}
+
 // Wake makes a waiting Turn return. It may be called from any goroutine after
 // Start has returned.
 func (w *Worker) Wake() { w.reader.Wake() }
 
 // report publishes the state of a task.
-func (w *Worker) report(s *slot) {
+func (w *base) report(s *slot) {
 	if w.cfg.Hooks.Status == nil {
 		return
 	}
@@ -160,6 +181,13 @@ func (w *Worker) report(s *slot) {
 		st.StableEnds[topic] = end
 	}
 	if s.task != nil {
+		if !s.task.Uncommitted() {
+			// Between the committed position and this one there are no records: the end
+			// of the log is reached also where it is a marker.
+			for tp, next := range s.task.Inputs() {
+				st.Inputs[tp.Topic] = next
+			}
+		}
 		st.Pending = s.task.Pending()
 		st.CacheBytes = s.task.CacheBytes()
 		for _, c := range s.task.Counters() {
