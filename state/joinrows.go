@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"unsafe"
 
 	"github.com/tidemill/tidemill/processor/serde"
 )
@@ -26,44 +25,6 @@ type joinRows[V any] struct {
 	scratch   []uint32
 	dirtyRows int
 }
-
-// joinSlice holds the cached rows of a slice. Rows of a key are chained, the
-// newest first, because nearly every record is newer than those before it.
-type joinSlice[V any] struct {
-	start int64
-	keys  table[joinKey]
-	rows  []joinRow[V]
-	// waits are the rows that wait, the last to come of each key and time, by time and
-	// key from head on if sorted. A row that waits no more stays until it is met.
-	waits    []uint32
-	head     int
-	unsorted bool
-}
-
-type joinKey struct {
-	newest uint32 // position of the newest row plus one; 0: none
-	dirty  uint32 // rows in the chain that the next commit writes
-	known  bool   // the chain has all rows of the key
-}
-
-type joinRow[V any] struct {
-	time     int64
-	value    V
-	sequence uint32
-	key      uint32 // position of the key
-	older    uint32 // position of the next row plus one
-	flags    joinFlags
-}
-
-type joinFlags uint8
-
-const (
-	joinDirty   joinFlags = 1 << iota // differs from the committed row, or may
-	joinWaiting                       // waits
-	joinMarked                        // waits or has waited
-	joinStored                        // the committed store has or had it
-	joinListed                        // stands in the list of those that wait
-)
 
 func openJoinRows[V any](env Env, value serde.Serde[V]) (*joinRows[V], error) {
 	c := &joinRows[V]{core: newCore(env, value), cached: map[int64]*joinSlice[V]{}, stored: map[int64]struct{}{},
@@ -162,22 +123,6 @@ func (c *joinRows[V]) Put(row JoinRow[V], sequence uint32, key []byte, hash uint
 		s.list(at)
 	}
 	return nil
-}
-
-// chain puts a row into the chain of its key.
-func (s *joinSlice[V]) chain(r joinRow[V]) (at uint32) {
-	at = uint32(len(s.rows))
-	link := &s.keys.rows[r.key].value.newest
-	for *link != 0 {
-		if o := &s.rows[*link-1]; o.time < r.time || o.time == r.time && o.sequence <= r.sequence {
-			break
-		} else {
-			link = &o.older
-		}
-	}
-	r.older, *link = *link, at+1
-	s.rows = append(s.rows, r)
-	return at
 }
 
 func (c *joinRows[V]) markDirty(s *joinSlice[V], at uint32) {
@@ -319,21 +264,6 @@ func (c *joinRows[V]) checkWaiting(r *joinRow[V], key []byte) (err error) {
 	return err
 }
 
-// has says whether the chain of a key has a row.
-func (s *joinSlice[V]) has(p int, time int64, sequence uint32) bool {
-	for next := s.keys.rows[p].value.newest; next != 0; {
-		r := &s.rows[next-1]
-		if r.time == time && r.sequence == sequence {
-			return true
-		}
-		if r.time < time {
-			return false
-		}
-		next = r.older
-	}
-	return false
-}
-
 // ExpireBelow implements JoinRows.
 func (c *joinRows[V]) ExpireBelow(time int64) { c.expired = max(c.expired, time) }
 
@@ -350,9 +280,4 @@ func (c *joinRows[V]) Bytes() int {
 		n += s.bytes()
 	}
 	return n
-}
-
-func (s *joinSlice[V]) bytes() int {
-	var r joinRow[V]
-	return s.keys.bytes() + cap(s.rows)*int(unsafe.Sizeof(r)) + 4*cap(s.waits)
 }

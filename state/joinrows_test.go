@@ -242,7 +242,7 @@ func newJoinStepper(t *testing.T, seed uint64, held bool, budget int) *joinStepp
 func TestJoinRowsAgreeWithModel(t *testing.T) {
 	seeds := uint64(40)
 	if os.Getenv("TIDEMILL_LONG") != "" {
-		seeds = 5_000
+		seeds = 2_000
 	}
 	for _, held := range []bool{false, true} {
 		for _, budget := range []int{1, 8 << 10, 1 << 30} {

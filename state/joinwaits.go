@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 )
 
 // What waits is found in two places: slices in memory list it, all of it if they
@@ -14,89 +13,6 @@ import (
 
 func (k WaitingKey) compare(o WaitingKey) int {
 	return cmp.Or(cmp.Compare(k.Time, o.Time), bytes.Compare(k.Key, o.Key))
-}
-
-// list lets a row stand for all rows of its key and time, unless a newer one does:
-// from the newest the others are found along the chain.
-func (s *joinSlice[V]) list(at uint32) {
-	time := s.rows[at].time
-	for next := s.keys.rows[s.rows[at].key].value.newest; next != 0; next = s.rows[next-1].older {
-		r := &s.rows[next-1]
-		if r.time < time {
-			break
-		}
-		if r.time > time || r.flags&joinListed == 0 {
-			continue
-		}
-		if r.flags&joinWaiting != 0 && r.sequence > s.rows[at].sequence {
-			return
-		}
-		r.flags &^= joinListed
-	}
-	s.rows[at].flags |= joinListed
-	s.waits = append(s.waits, at)
-	if n := len(s.waits); n-s.head > 1 && s.waiting(n-2).compare(s.waiting(n-1)) > 0 {
-		s.unsorted = true
-	}
-}
-
-// waiting is an entry of the list.
-func (s *joinSlice[V]) waiting(i int) WaitingKey {
-	r := &s.rows[s.waits[i]]
-	return WaitingKey{Time: r.time, Key: s.keys.keyOf(r.key), row: s.waits[i] + 1}
-}
-
-func (s *joinSlice[V]) waitsStill(i int) bool {
-	return s.rows[s.waits[i]].flags&(joinWaiting|joinListed) == joinWaiting|joinListed
-}
-
-// order sorts the list and cuts both ends to rows that still wait.
-func (s *joinSlice[V]) order() {
-	for s.head < len(s.waits) && !s.waitsStill(s.head) {
-		s.head++
-	}
-	for s.head < len(s.waits) && !s.waitsStill(len(s.waits)-1) {
-		s.waits = s.waits[:len(s.waits)-1]
-	}
-	if s.head == len(s.waits) {
-		s.waits, s.head, s.unsorted = s.waits[:0], 0, false
-	}
-	if !s.unsorted {
-		return
-	}
-	live := s.waits[:0]
-	for i := s.head; i < len(s.waits); i++ {
-		if s.waitsStill(i) {
-			live = append(live, s.waits[i])
-		}
-	}
-	s.waits, s.head, s.unsorted = live, 0, false
-	sort.Sort((*waitOrder[V])(s))
-}
-
-// waitOrder sorts the list of a slice.
-type waitOrder[V any] joinSlice[V]
-
-func (o *waitOrder[V]) Len() int      { return len(o.waits) }
-func (o *waitOrder[V]) Swap(i, j int) { o.waits[i], o.waits[j] = o.waits[j], o.waits[i] }
-func (o *waitOrder[V]) Less(i, j int) bool {
-	s := (*joinSlice[V])(o)
-	return s.waiting(i).compare(s.waiting(j)) < 0
-}
-
-// firstFrom returns the first listed key that waits at or behind a point.
-func (s *joinSlice[V]) firstFrom(point WaitingKey) (k WaitingKey, ok bool) {
-	s.order()
-	i := s.head
-	if i < len(s.waits) && s.waiting(i).compare(point) < 0 {
-		i += sort.Search(len(s.waits)-i, func(n int) bool { return s.waiting(s.head+n).compare(point) >= 0 })
-	}
-	for ; i < len(s.waits); i++ {
-		if s.waitsStill(i) {
-			return s.waiting(i), true
-		}
-	}
-	return k, false
 }
 
 // WaitingFrom implements JoinRows.
