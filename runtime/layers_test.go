@@ -31,7 +31,11 @@ var layers = map[string][]string{
 	"changelog/commitlog/kafka":               {"changelog/commitlog", "changelog/commitlog/recordbatch", "changelog/commitlog/kafka/internal/wire"},
 	"changelog/commitlog/kafka/internal/wire": {"changelog/commitlog"},
 	"changelog":                               {"processor", "state", "changelog/commitlog", "changelog/commitlog/recordbatch"},
-	"runtime/assign":                          {},
+	// Only programs that come from goka import the adapter, and with it goka.
+	"processor/gokaprocessor":           {"processor", "processor/serde", "state", "topology", "processor/gokaprocessor/gokacodec"},
+	"processor/gokaprocessor/gokacodec": {"processor/serde"},
+	"processor/gokaprocessor/gokaadopt": {"processor", "state", "topology", "changelog", "changelog/commitlog", "changelog/commitlog/recordbatch"},
+	"runtime/assign":                    {},
 	"runtime/internal/task": {"processor", "state", "topology", "changelog", "changelog/commitlog",
 		"changelog/commitlog/recordbatch"},
 	"runtime/internal/globals": {"state", "topology", "changelog", "changelog/commitlog", "changelog/commitlog/recordbatch"},
