@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hashicorp/go-multierror"
+
 	"github.com/tidemill/tidemill/changelog"
 	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/topology"
@@ -15,12 +17,8 @@ import (
 // prepareTopics finds out the partition count of every topic and creates those
 // that are missing.
 func (a *App) prepareTopics(ctx context.Context) error {
-	for _, t := range a.topology.Topics() {
-		n, err := a.prepareTopic(ctx, t)
-		if err != nil {
-			return fmt.Errorf("topic %s: %w", t.Name, err)
-		}
-		a.partitions[t.Name] = n
+	if err := a.userTopics(ctx); err != nil {
+		return err
 	}
 	for _, s := range a.subs {
 		n := a.partitions[s.Sources[0].Name]
@@ -47,6 +45,38 @@ func (a *App) prepareTopics(ctx context.Context) error {
 	return nil
 }
 
+// userTopics looks at every topic that the topology names, and says all at once
+// what is wrong with them: one start of the program for each would be tiresome.
+func (a *App) userTopics(ctx context.Context) error {
+	var wrong *multierror.Error
+	for _, t := range a.topology.Topics() {
+		n, err := a.prepareTopic(ctx, t)
+		if err != nil {
+			wrong = multierror.Append(wrong, fmt.Errorf("topic %s: %w", t.Name, err))
+			if !errors.Is(err, commitlog.ErrUnknownTopic) {
+				break // the log does not answer, or refuses: more of it helps nobody
+			}
+		}
+		a.partitions[t.Name] = n
+	}
+	if wrong != nil {
+		wrong.ErrorFormat = lines
+	}
+	return wrong.ErrorOrNil()
+}
+
+// lines formats errors one a line, a single one on none of its own.
+func lines(errs []error) string {
+	if len(errs) == 1 {
+		return errs[0].Error()
+	}
+	var b strings.Builder
+	for _, err := range errs {
+		b.WriteString("\n  " + err.Error())
+	}
+	return b.String()
+}
+
 func (a *App) ensureDeadLetters(ctx context.Context) error {
 	_, err := a.log.Topic(ctx, a.cfg.DeadLetterTopic)
 	if !errors.Is(err, commitlog.ErrUnknownTopic) {
@@ -70,7 +100,7 @@ func (a *App) mayCreate(cfg commitlog.TopicConfig) error {
 	if cfg.Cleanup == commitlog.CleanupCompact {
 		command += " --config cleanup.policy=compact"
 	}
-	return fmt.Errorf("%w: it does not exist; set Config.CreateTopics, or create it with %q", commitlog.ErrUnknownTopic, command)
+	return fmt.Errorf("%w: it does not exist; create it with %q, or set Config.CreateTopics", commitlog.ErrUnknownTopic, command)
 }
 
 func (a *App) prepareTopic(ctx context.Context, t *topology.TopicDecl) (partitions int32, err error) {

@@ -7,8 +7,10 @@ import (
 	"io"
 	"time"
 
+	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/examples/meters/metering"
 	"github.com/tidemill/tidemill/runtime"
+	"github.com/tidemill/tidemill/topology"
 )
 
 // commitEvery bounds the lines in one transaction, and with it the memory that
@@ -19,31 +21,34 @@ const commitEvery = 5000
 // however often it is killed: every transaction carries the number of lines taken
 // in and their hash, and a later run goes on behind them.
 type importer struct {
+	app      *runtime.App
 	src      *source
-	dir      string // for messages
-	address  string // of the HTTP server, empty if there is none
+	topic    topology.Topic[string, metering.Reading]
+	place    string // of the log, for messages
+	anew     string // how to begin with nothing, for messages
 	producer *runtime.Producer[string, metering.Reading]
 	screen   *screen
-	resumed  int64 // lines that earlier runs have taken in
-	sent     int64 // readings that this run has
-	skipped  int64 // malformed lines that this run has met
-	newest   row   // the valid reading with the latest time
-	// processed is set when everything sent has been processed and committed.
-	processed bool
+	pending  []row         // sent since the last commit
+	resumed  int64         // lines that earlier runs have taken in
+	sent     int64         // readings that this run has
+	skipped  int64         // malformed lines that this run has met
+	newest   map[int32]row // by partition, the valid reading with the latest time
+	replaced bool          // another process has begun an import
 }
 
+// importName is durable: the position in the source is kept under it.
+const importName = "import"
+
 // startImport finds the place where the last run stopped.
-func startImport(ctx context.Context, app *runtime.App, src *source, dir string, scr *screen) (*importer, error) {
-	producer, err := runtime.NewProducer(ctx, app, metering.Readings, "import")
-	if err != nil {
+func startImport(ctx context.Context, app *runtime.App, src *source, o options, scr *screen) (*importer, error) {
+	im := &importer{app: app, src: src, topic: o.job.Readings(), place: o.place(), anew: o.anew(), screen: scr, newest: map[int32]row{}}
+	var err error
+	if im.producer, err = runtime.NewProducer(ctx, app, im.topic, importName); err != nil {
 		return nil, err
 	}
-	im := &importer{src: src, dir: dir, producer: producer, screen: scr, resumed: producer.Position().Offset}
-	if address := app.Addr(); address != nil {
-		im.address = address.String()
-	}
+	im.resumed = im.producer.Position().Offset
 	if err := im.rewind(ctx); err != nil {
-		return nil, errors.Join(err, producer.Close())
+		return nil, errors.Join(err, im.producer.Close())
 	}
 	return im, nil
 }
@@ -55,7 +60,7 @@ func (im *importer) rewind(ctx context.Context) error {
 	}
 	if im.src.live {
 		return fmt.Errorf("%s already holds %d lines, and standard input cannot be resumed: save it to a file that begins "+
-			"with those lines, or give an empty directory with -dir", im.dir, im.resumed)
+			"with those lines, or %s", im.place, im.resumed, im.anew)
 	}
 	for im.src.lines < im.resumed && ctx.Err() == nil {
 		r, err := im.src.next()
@@ -72,7 +77,7 @@ func (im *importer) rewind(ctx context.Context) error {
 	}
 	if im.src.lines < im.resumed || im.src.digest() != im.producer.Position().Metadata {
 		return fmt.Errorf("%s does not begin with the %d lines that %s has taken in: restore the file (lines may be added at "+
-			"its end only), or give an empty directory with -dir", im.src.name, im.resumed, im.dir)
+			"its end only), or %s", im.src.name, im.resumed, im.place, im.anew)
 	}
 	return nil
 }
@@ -110,6 +115,7 @@ func (im *importer) take(r row) error {
 		if err := im.producer.Send(r.meter, r.reading); err != nil {
 			return fmt.Errorf("%s, line %d: %w", im.src.name, im.src.lines, err)
 		}
+		im.pending = append(im.pending, r)
 		im.sent++
 		im.look(r)
 	}
@@ -118,19 +124,34 @@ func (im *importer) take(r row) error {
 
 // look remembers the newest reading, which makes an example of a query.
 func (im *importer) look(r row) {
-	if r.bad == nil && !r.blank && r.reading.KWh >= 0 && !r.reading.At.Before(im.newest.reading.At) {
-		im.newest = r
+	if r.bad != nil || r.blank || r.reading.KWh < 0 {
+		return
+	}
+	p := im.app.PartitionOf(metering.HourlyMean.Spec().Name, []byte(r.meter))
+	if !r.reading.At.Before(im.newest[p].reading.At) {
+		im.newest[p] = r
 	}
 }
+
+// commitTries bounds how often a commit is done again: each time the cluster has
+// answered, and then failed once more.
+const commitTries = 20
 
 func (im *importer) commit(ctx context.Context) error {
 	if im.src.lines == im.producer.Position().Offset {
 		return nil
 	}
 	first := im.producer.Position().Offset == 0
-	if err := im.producer.Commit(ctx, runtime.SourcePosition{Offset: im.src.lines, Metadata: im.src.digest()}); err != nil {
+	at := runtime.SourcePosition{Offset: im.src.lines, Metadata: im.src.digest()}
+	err := im.producer.Commit(ctx, at)
+	for try := 1; errors.Is(err, commitlog.ErrUnknownOutcome) && try < commitTries && ctx.Err() == nil; try++ {
+		err = im.redo(ctx, at)
+	}
+	if err != nil {
+		im.replaced = errors.Is(err, commitlog.ErrFenced)
 		return err
 	}
+	im.pending = im.pending[:0]
 	im.screen.progress(im)
 	if first && im.src.live {
 		im.suggestQuery() // standard input may have no end to wait for
@@ -138,17 +159,55 @@ func (im *importer) commit(ctx context.Context) error {
 	return nil
 }
 
+// redo follows a commit that nobody knows the outcome of, because a broker ended in
+// the middle of it: the position says whether it has happened, and if not, the same
+// rows are sent again.
+func (im *importer) redo(ctx context.Context, at runtime.SourcePosition) error {
+	before := im.producer.Position()
+	_ = im.producer.Close() // its commit has said what there is to say
+	again, err := runtime.NewProducer(ctx, im.app, im.topic, importName)
+	if err != nil {
+		return err
+	}
+	im.producer = again
+	switch again.Position() {
+	case at:
+		return nil
+	case before:
+	default:
+		return fmt.Errorf("%w: %s was at line %d or %d of %s, and is at line %d", commitlog.ErrFenced,
+			im.place, before.Offset, at.Offset, im.src.name, again.Position().Offset)
+	}
+	for _, r := range im.pending {
+		if err := again.Send(r.meter, r.reading); err != nil {
+			return fmt.Errorf("%s: %w", im.src.name, err)
+		}
+	}
+	return again.Commit(ctx, at)
+}
+
 func (im *importer) readError(err error) error {
 	return fmt.Errorf("%s, after line %d: %w", im.src.name, im.src.lines, err)
 }
 
 // suggestQuery shows a query that has an answer: the last hours, up to the newest
-// reading, of the meter that it is from.
+// reading, of the meter that it is from. It is one whose store is in this process.
 func (im *importer) suggestQuery() {
-	if im.address == "" || im.newest.meter == "" {
+	address := im.app.Addr()
+	store := metering.HourlyMean.Spec().Name
+	var newest row
+	for p, r := range im.newest {
+		if r.reading.At.Before(newest.reading.At) {
+			continue
+		}
+		if view, err := im.app.Snapshot(store, p); err == nil && view.Snapshot.Close() == nil {
+			newest = r
+		}
+	}
+	if address == nil || newest.meter == "" {
 		return
 	}
-	to := im.newest.reading.At.Truncate(metering.Window).Add(metering.Window)
+	to := newest.reading.At.Truncate(metering.Window).Add(metering.Window)
 	im.screen.say("Ask for the last hours of a meter:\n\n  curl '%s'\n",
-		queryURL(im.address, metering.HourlyMean.Spec().Name, im.newest.meter, to.Add(-6*time.Hour), to))
+		queryURL(address.String(), store, newest.meter, to.Add(-6*time.Hour), to))
 }

@@ -18,14 +18,14 @@ import (
 // writeResults writes the hourly averages that have been committed to a file, in
 // the order of the partitions. The file appears when it is complete: a crash
 // leaves none, or the one from before.
-func writeResults(ctx context.Context, app *runtime.App, name string) (rows int64, err error) {
+func writeResults(ctx context.Context, app *runtime.App, job metering.Job, name string) (rows int64, err error) {
 	unfinished := name + ".tmp"
 	f, err := os.Create(unfinished)
 	if err != nil {
 		return 0, err
 	}
 	buf := bufio.NewWriter(f)
-	rows, err = exportHourly(ctx, app, buf)
+	rows, err = exportHourly(ctx, app, job, buf)
 	if err = errors.Join(err, buf.Flush(), f.Sync(), f.Close()); err != nil {
 		return 0, errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(unfinished))
 	}
@@ -33,12 +33,12 @@ func writeResults(ctx context.Context, app *runtime.App, name string) (rows int6
 }
 
 // exportHourly writes the result topic one partition after the other.
-func exportHourly(ctx context.Context, app *runtime.App, w io.Writer) (rows int64, err error) {
+func exportHourly(ctx context.Context, app *runtime.App, job metering.Job, w io.Writer) (rows int64, err error) {
 	out := csv.NewWriter(w)
 	if err := out.Write([]string{"meter_id", "window_start", "mean_kwh"}); err != nil {
 		return 0, err
 	}
-	for r, err := range runtime.ReadAll(ctx, app, metering.Hourly) {
+	for r, err := range runtime.ReadAll(ctx, app, job.Hourly()) {
 		if err != nil {
 			return rows, err
 		}

@@ -143,7 +143,7 @@ func (d *devKafka) announce(b *kafkatest.Broker) {
 	}
 	fmt.Fprintf(w, "  data       %s%s\n", b.Dir(), kept)
 	fmt.Fprintf(w, "  log        %s\n", b.LogFile())
-	fmt.Fprintf(w, "Try it:      go run ./examples/meters -kafka %s\n", b.Addr())
+	fmt.Fprintf(w, "Try it:      go run ./examples/meters -kafka %s -kafka-create-topics -readings sample\n", b.Addr())
 	fmt.Fprintln(w, "Stop it with ^C.")
 }
 

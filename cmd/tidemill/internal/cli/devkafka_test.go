@@ -187,6 +187,6 @@ func TestDevKafkaKilled(t *testing.T) {
 // addressOf is the address in what the command has announced.
 func addressOf(announced string) string {
 	_, addr, _ := strings.Cut(announced, "go run ./examples/meters -kafka ")
-	addr, _, _ = strings.Cut(addr, "\n")
+	addr, _, _ = strings.Cut(addr, " ")
 	return addr
 }

@@ -39,12 +39,12 @@ func Main(ctx context.Context, env Env, args []string) int {
 }
 
 func newRoot(env Env) *cobra.Command {
-	root := group("tidemill", "Look into running applications and measure the engine.",
-		newBench(env), newDev(env), newStore(env), newTopic(env), newTopology(env), newVersion(env))
+	root := group("tidemill", "Look into running applications and Kafka clusters, and measure the engine.",
+		newBench(env), newDev(env), newGroup(env), newStore(env), newTopic(env), newTopology(env), newTxn(env), newVersion(env))
 	root.Long = root.Short + `
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 the application is not healthy or
-does not answer, 4 not found.`
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 the application or the cluster is not
+healthy or does not answer, 4 not found.`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)

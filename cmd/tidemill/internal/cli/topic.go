@@ -12,18 +12,42 @@ import (
 )
 
 func newTopic(env Env) *cobra.Command {
-	return group("topic", "Look at the topics of a running application.", newTopicList(env), newTopicRead(env))
+	return group("topic", "Look at the topics of a running application or of a Kafka cluster.",
+		newTopicCreate(env), newTopicDescribe(env), newTopicList(env), newTopicRead(env))
 }
 
 // maxPage is the most rows that the application gives at a time.
 const maxPage = 10_000
 
+// oneOf refuses a command that names both an application and a cluster, or half of
+// a cluster.
+func oneOf(cmd *cobra.Command, c *cluster) error {
+	if !c.flags.Given() {
+		if _, err := c.flags.Config(); err != nil {
+			return usagef("%w", err)
+		}
+		return nil
+	}
+	if cmd.Flags().Changed("addr") || cmd.Flags().Changed("token-file") {
+		return usagef("--kafka is for a cluster, --addr and --token-file for an application: choose one")
+	}
+	return nil
+}
+
 func newTopicList(env Env) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List topics.", Args: exactArgs()}
-	c, out := addClient(cmd), addFormat(cmd, formatTable, formatJSON)
+	cmd := &cobra.Command{Use: "list", Short: "List topics.", Args: exactArgs(),
+		Long: "List the topics of a running application, or with --kafka of a cluster."}
+	c, k, out := addClient(cmd), addCluster(cmd, env), addFormat(cmd, formatTable, formatJSON)
 	internal := cmd.Flags().Bool("internal", false, "also changelogs and other topics of the engine's own")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		topics, err := c.topics(cmd.Context(), *internal)
+		if err := oneOf(cmd, k); err != nil {
+			return err
+		}
+		list := func() ([]query.TopicInfo, error) { return c.topics(cmd.Context(), *internal) }
+		if k.flags.Given() {
+			list = func() ([]query.TopicInfo, error) { return k.topics(cmd.Context(), *internal) }
+		}
+		topics, err := list()
 		if err != nil {
 			return err
 		}
@@ -63,6 +87,7 @@ func topicUse(t query.TopicInfo) string {
 
 type topicRead struct {
 	*client
+	cluster   *cluster
 	name      string
 	partition int32
 	offset    string
@@ -73,10 +98,12 @@ func newTopicRead(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "read TOPIC", Short: "Print the committed records of a topic.", Args: exactArgs("TOPIC"),
 		Long: `Print the committed records of a topic, partition by partition. As JSON each record
-is a line.`,
-		Example: "  tidemill topic read meter-hourly-average --offset -10   # the last ten of each partition",
+is a line. An application decodes keys and values; of a cluster's topics they are
+shown as text, and as base64 where they are none.`,
+		Example: `  tidemill topic read meter-hourly-average --offset -10   # the last ten of each partition
+  tidemill topic read meter-readings --kafka 127.0.0.1:9092`,
 	}
-	r := &topicRead{client: addClient(cmd)}
+	r := &topicRead{client: addClient(cmd), cluster: addCluster(cmd, env)}
 	out := addFormat(cmd, formatTable, formatJSON)
 	flags := cmd.Flags()
 	flags.Int32Var(&r.partition, "partition", -1, "only this partition")
@@ -84,18 +111,25 @@ is a line.`,
 	flags.IntVar(&r.limit, "limit", 100, "most records of each partition")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r.name = args[0]
-		return r.run(cmd.Context(), newRowWriter(out.value, env.Stdout, "partition", "offset", "time", "key", "value"))
+		if err := oneOf(cmd, r.cluster); err != nil {
+			return err
+		}
+		if r.limit < 1 {
+			return usagef("--limit is %d: want at least 1", r.limit)
+		}
+		if _, err := strconv.ParseInt(r.offset, 10, 64); r.offset != "" && err != nil {
+			return usagef("--offset is %q: want a whole number", r.offset)
+		}
+		w := newRowWriter(out.value, env.Stdout, "partition", "offset", "time", "key", "value")
+		if r.cluster.flags.Given() {
+			return r.runOnCluster(cmd.Context(), w)
+		}
+		return r.run(cmd.Context(), w)
 	}
 	return cmd
 }
 
 func (r *topicRead) run(ctx context.Context, w *rowWriter) error {
-	if r.limit < 1 {
-		return usagef("--limit is %d: want at least 1", r.limit)
-	}
-	if _, err := strconv.ParseInt(r.offset, 10, 64); r.offset != "" && err != nil {
-		return usagef("--offset is %q: want a whole number", r.offset)
-	}
 	first, end := r.partition, r.partition+1
 	if r.partition < 0 {
 		topics, err := r.topics(ctx, true)

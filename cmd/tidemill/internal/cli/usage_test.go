@@ -37,7 +37,7 @@ func TestUsage(t *testing.T) {
 		{"bench hourly --dir /nowhere/at/all", ExitFailed, "directory for the run"},
 		{"bench phase", ExitUsage, "the argument NAME is missing"},
 		{"bench phase fill", ExitFailed, "read its job"},
-		{"topic", ExitUsage, "There are: list, read"},
+		{"topic", ExitUsage, "There are: create, describe, list, read"},
 		{"topic list -o yaml", ExitUsage, "want table, json"},
 		{"topic list --addr nonsense", ExitUsage, `--addr is "nonsense": want a URL`},
 		{"topic list --addr ftp://127.0.0.1", ExitUsage, "want a URL"},

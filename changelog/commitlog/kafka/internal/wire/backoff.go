@@ -12,10 +12,10 @@ import (
 
 const (
 	firstPause = 5 * time.Millisecond
-	longPause  = time.Second
+	longPause  = 250 * time.Millisecond
 )
 
-// Backoff paces a loop of attempts: pauses double from 5 ms to 1 s, with jitter,
+// Backoff paces a loop of attempts: pauses double from 5 ms to 250 ms, with jitter,
 // while the clock and the context allow. Use one for each loop.
 type Backoff struct {
 	client  *Client
