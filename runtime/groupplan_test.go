@@ -31,14 +31,14 @@ type groupSim struct {
 }
 
 type simMember struct {
-	instance, id     string
-	generation       int32
-	joinedOnce       bool
-	assigned, held   map[assign.Task]bool
-	wantJoin         bool
-	ticket           group.Ticket // what it waits for
-	syncing, leading bool
-	forming          int32 // the generation that it syncs
+	instance, id   string
+	generation     int32
+	joinedOnce     bool
+	assigned, held map[assign.Task]bool
+	wantJoin       bool
+	ticket         group.Ticket // what it waits for
+	syncing        bool
+	forming        int32 // the generation that it syncs
 }
 
 func newGroupSim(seed uint64) *groupSim {

@@ -75,14 +75,16 @@ func (w *Writer) holder(ctx context.Context) (now producer, ours bool, err error
 		if err != nil {
 			return err
 		}
-		for _, s := range resp.(*kmsg.DescribeTransactionsResponse).TransactionStates {
-			if err := wire.CodeError(s.ErrorCode); err != nil {
-				return named(err, "DESCRIBE on transactional id "+w.id)
-			}
-			now, ours = producer{s.ProducerID, s.ProducerEpoch}, s.TimeoutMillis == w.timeoutMillis
-			return nil
+		states := resp.(*kmsg.DescribeTransactionsResponse).TransactionStates
+		if len(states) == 0 {
+			return wire.TransactionalIDNotFound
 		}
-		return wire.TransactionalIDNotFound
+		state := states[0] // one was asked for
+		if err := wire.CodeError(state.ErrorCode); err != nil {
+			return named(err, "DESCRIBE on transactional id "+w.id)
+		}
+		now, ours = producer{state.ProducerID, state.ProducerEpoch}, state.TimeoutMillis == w.timeoutMillis
+		return nil
 	})
 	return now, ours, err
 }
