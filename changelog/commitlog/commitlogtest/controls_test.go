@@ -238,7 +238,7 @@ func TestControls(t *testing.T) {
 		"forgets the owners' metadata": {memberFault(func(m commitlog.Member) commitlog.Member { return forgetsClaims{m} }),
 			[]string{"groups/alone", "groups/metadata and assignments", "groups/hand-over"}},
 		"never tells of a rebalance": {memberFault(func(m commitlog.Member) commitlog.Member { return neverTells{m} }),
-			[]string{"groups/metadata and assignments", "groups/hand-over", "groups/leave", "groups/silent member"}},
+			[]string{"groups/hand-over", "groups/leave", "groups/silent member"}},
 		"has no static members": {groupFault(faults{group: withoutInstance}),
 			[]string{"groups/static restart", "groups/static metadata", "groups/replaced instance"}},
 		"does not wait for silent members": {groupFault(faults{group: withoutSession}),
