@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidemill/tidemill/changelog/commitlog"
 	"github.com/tidemill/tidemill/runtime/assign"
 	"github.com/tidemill/tidemill/runtime/internal/worker"
 	"github.com/tidemill/tidemill/runtime/query"
@@ -110,15 +111,21 @@ func (a *App) processed(ctx context.Context) (bool, error) {
 		}
 		statuses[id] = s
 	}
+	positions := map[commitlog.TopicPartition]int64{}
 	for _, s := range statuses {
 		for topic, next := range s.Inputs {
-			bounds, err := a.log.Bounds(ctx, topicPartition(topic, s.Partition))
-			if err != nil {
-				return false, err
-			}
-			if next < bounds.StableEnd {
-				return false, nil
-			}
+			positions[topicPartition(topic, s.Partition)] = next
+		}
+	}
+	// Settled ends: what is appended but not decided yet is in the topic too, and on
+	// Kafka a commit is acknowledged before readers see it.
+	ends, err := a.log.Settled(ctx, slices.Collect(maps.Keys(positions)))
+	if err != nil {
+		return false, err
+	}
+	for tp, next := range positions {
+		if next < ends[tp].StableEnd {
+			return false, nil
 		}
 	}
 	return true, nil

@@ -119,8 +119,8 @@ func (f *fleet) caughtUp() bool {
 	}
 	for p := range f.want.partitions {
 		tp := commitlog.TopicPartition{Topic: f.prefix + "meter-readings", Partition: p}
-		bounds, err := f.log.Bounds(ctx, tp)
-		if err != nil || offsets[tp].Offset < bounds.StableEnd {
+		ends, err := f.log.Settled(ctx, []commitlog.TopicPartition{tp})
+		if err != nil || offsets[tp].Offset < ends[tp].StableEnd {
 			return false
 		}
 	}

@@ -104,7 +104,10 @@ func TestOnBrokerDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.recover(program)
-		f.finish()
+		f.await("everything is processed", func() bool { return closed(f.nodes["n0"].processed) && f.caughtUp() })
+		f.stop()
+		f.repair(program) // results may hang too
+		f.judged()
 		repaired += f.repaired
 		f.end()
 	}
@@ -150,5 +153,7 @@ func (f *fleet) repair(program string) {
 	if list := f.tidemill(program, "txn", "list", "--hanging", "-o", "json"); strings.TrimSpace(list) == "[]" {
 		return
 	}
-	f.repaired += strings.Count(f.tidemill(program, "txn", "repair", "--yes", "-o", "json"), `"done":true`)
+	done := f.tidemill(program, "txn", "repair", "--yes", "-o", "json")
+	f.t.Logf("hanging transactions: %s", done)
+	f.repaired += strings.Count(done, `"done":true`)
 }
