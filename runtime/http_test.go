@@ -172,7 +172,11 @@ func TestReadyWhileRestoring(t *testing.T) {
 	cfg.Log = stalled
 	app, _ = start(t, countInto(orderCount), cfg)
 	url := address(t, app)
-	for app.Health().Tasks[0].State != "restoring" {
+	restoring := func() bool { // a task is listed once the group has assigned it
+		tasks := app.Health().Tasks
+		return len(tasks) == 1 && tasks[0].State == "restoring"
+	}
+	for !restoring() {
 		time.Sleep(time.Millisecond)
 	}
 	request(t, "GET", url+"/livez", "").want(t, 200)
